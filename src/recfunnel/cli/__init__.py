@@ -1,0 +1,1 @@
+"""The recfunnel command: parses, calls study, prints."""

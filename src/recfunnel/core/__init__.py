@@ -1,0 +1,1 @@
+"""The values every room shares, errors, seeds, the registry and stored files."""

@@ -1,0 +1,71 @@
+"""Specs: small frozen values that say what to build, stored as JSON or TOML.
+
+A plug-in is a spec class in one new file. It derives from `Spec` and from the *role* it plays
+(`DatasetSpec`, `ModelSpec`, ... each defined where its room begins), carries its `kind` as the
+msgspec tag, and is registered:
+
+    @datasets.register
+    class Synthetic(Spec, DatasetSpec, frozen=True, tag="synthetic"):
+        num_users: int = 1000
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from recfunnel.core.errors import StudyError
+
+T = TypeVar("T")
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """Base of every spec: frozen, hashable, keyword-only, and strict about unknown keys."""
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every stored value that has no `kind`: frozen, hashable and strict."""
+
+
+def kind_of(spec: object) -> str:
+    """The registered kind of a spec instance or class, such as `synthetic`."""
+    tag = spec.__struct_config__.tag  # type: ignore[attr-defined]
+    return str(tag)
+
+
+def to_builtins(value: object) -> Any:
+    """A spec or value as dicts, lists, strings and numbers, keys in definition order."""
+    return msgspec.to_builtins(value)
+
+
+def with_suggestion(message: str, cls: type) -> str:
+    """Add "did you mean" to msgspec's message about an unknown field of `cls`."""
+    found = re.search(r"unknown field `([^`]+)`", message)
+    if not found:
+        return message
+    known = [field.encode_name for field in msgspec.structs.fields(cls)]
+    close = difflib.get_close_matches(found.group(1), known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    return f"{message}; {hint}"
+
+
+def convert(value: Mapping[str, Any], cls: type[T], *, name: str) -> T:
+    """Build a spec or value of `cls` from plain data, checking every key and type.
+
+    Args:
+        value: keys and values as read from TOML or JSON.
+        cls: a `Spec` or `Value` class.
+        name: what to call the value in an error, such as `dataset`.
+
+    Returns:
+        The instance.
+
+    Raises:
+        StudyError: an unknown key (with a suggestion), a wrong type, or a broken rule.
+    """
+    try:
+        return msgspec.convert(value, cls)
+    except msgspec.ValidationError as error:
+        raise StudyError(f"{name}: {with_suggestion(str(error), cls)}") from error

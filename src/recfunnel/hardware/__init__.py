@@ -1,0 +1,1 @@
+"""Platforms, and cost models of the simulated ones."""

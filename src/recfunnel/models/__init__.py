@@ -1,0 +1,1 @@
+"""Ranking networks: what a model is, how it is built and what a candidate costs."""

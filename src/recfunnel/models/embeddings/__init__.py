@@ -1,0 +1,1 @@
+"""Embedding representations that any ranking network can take, per feature."""

@@ -1,0 +1,1 @@
+"""Search pipelines and mappings, keep the frontier, pick what to deploy, check it."""

@@ -1,0 +1,1 @@
+"""Service time over batch sizes, measured or modelled."""

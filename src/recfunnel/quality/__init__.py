@@ -1,0 +1,1 @@
+"""Score query sets once, then measure any funnel by indexing."""

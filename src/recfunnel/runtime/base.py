@@ -1,0 +1,71 @@
+"""What running a model on a platform means; profiling, quality and serving all make this call.
+
+Letters: Q queries, C columns (candidates a query), S score inputs.
+"""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Protocol
+
+from recfunnel.core.arrays import FloatArray, IntArray
+from recfunnel.core.features import Features
+from recfunnel.core.registry import Registry
+
+
+class LoadedModel(Protocol):
+    """A fitted model, ready to score on one platform, with the item features it ranks."""
+
+    @property
+    def name(self) -> str:
+        """The model's name in the study."""
+        ...
+
+    @property
+    def score_inputs(self) -> tuple[str, ...]:
+        """Names of the models whose scores it reads, in the order of `given`."""
+        ...
+
+    def score(
+        self, context: Features, candidates: IntArray | None, given: FloatArray | None = None
+    ) -> FloatArray:
+        """Score candidates.
+
+        Args:
+            context: Q rows; serving calls with Q = 1.
+            candidates: int64 (Q, C), rows of the item features; None means all of them in order.
+            given: float32 (Q, C, S), scores of `score_inputs`; None when it reads none.
+
+        Returns:
+            float32 (Q, C), higher ranks first.
+
+        Raises:
+            ModelError: the model returned another shape or a value that is not finite.
+        """
+        ...
+
+
+class RuntimeSpec:
+    """Role of a spec that runs models on a platform."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def load(self, folder: Path, items: Features, *, num_threads: int = 1) -> LoadedModel:
+        """Read a finished model from its folder and make it ready.
+
+        Args:
+            folder: `models/NAME` of a run folder.
+            items: features of all items it will be asked about.
+            num_threads: cores one call may use (a process-wide setting in most frameworks).
+
+        Returns:
+            The loaded model.
+
+        Raises:
+            StorageError: the folder is missing, damaged or of another version.
+            MissingExtraError: the framework is not installed.
+        """
+
+
+runtimes: Registry[RuntimeSpec] = Registry(RuntimeSpec, "recfunnel.runtime")
+"""Kinds of runtime, one file each in `recfunnel.runtime`."""

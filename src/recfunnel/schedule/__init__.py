@@ -1,0 +1,1 @@
+"""Choose the path of each query; knows no clock and no thread."""

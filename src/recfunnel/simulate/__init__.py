@@ -1,0 +1,1 @@
+"""Replay a workload in simulated time."""

@@ -1,0 +1,1 @@
+"""Fit one model; keep its checkpoint."""

@@ -1,0 +1,1 @@
+"""When queries arrive, and how many candidates each brings."""
