@@ -9,6 +9,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import uuid
@@ -98,11 +99,31 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(aside, ignore_errors=True)
 
 
+def to_json(value: object) -> bytes:
+    """Plain data, a spec or a value as indented JSON that any parser reads.
+
+    An infinite number (an unsteady latency) is written 1e999, which parsers read as infinite; the
+    JSON library alone would write null and lose it.
+    """
+    plain = _spelled_out(msgspec.to_builtins(value))
+    return msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n"
+
+
+def _spelled_out(plain: Any) -> Any:
+    if isinstance(plain, dict):
+        return {key: _spelled_out(part) for key, part in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [_spelled_out(part) for part in plain]
+    if isinstance(plain, float) and math.isinf(plain):
+        return msgspec.Raw(b"1e999" if plain > 0 else b"-1e999")
+    return plain
+
+
 def write_json(path: Path, value: object) -> None:
     """Store plain data, a spec or a value as indented JSON."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    text = to_json(value)
     with replacing_file(path) as temporary:
-        temporary.write_bytes(text + b"\n")
+        temporary.write_bytes(text)
 
 
 def read_json(path: Path, cls: type[T]) -> T:
@@ -112,10 +133,11 @@ def read_json(path: Path, cls: type[T]) -> T:
         StorageError: missing, truncated, or not what `cls` describes.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=cls)
+        # msgspec's own decoder refuses 1e999, see `to_json`
+        return msgspec.convert(json.loads(path.read_bytes()), cls, str_keys=True)
     except FileNotFoundError as error:
         raise StorageError(f"{path} does not exist; run the step that writes it") from error
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except ValueError as error:  # malformed JSON, broken encoding, or not of this shape
         raise StorageError(f"{path} is damaged or of another version: {error}") from error
 
 
@@ -133,9 +155,7 @@ def save_arrays(
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", np.ascontiguousarray(array))
         body = {"format_version": FORMAT_VERSION, **manifest}
-        (temporary / MANIFEST).write_bytes(
-            msgspec.json.format(msgspec.json.encode(body), indent=2) + b"\n"
-        )
+        (temporary / MANIFEST).write_bytes(to_json(body))
 
 
 def _load_array(file: Path) -> NDArray[Any]:

@@ -1,0 +1,98 @@
+"""What a run started from: data, machine, models, and how far the planner looked."""
+
+from recfunnel.core.dataset import Provenance
+from recfunnel.core.platform import Platform
+from recfunnel.core.results import Estimate
+from recfunnel.core.spec import Value
+
+
+class DatasetFacts(Value, frozen=True):
+    """What was ranked.
+
+    Args:
+        name: of the data set.
+        num_users: contexts.
+        num_items: items in the catalogue.
+        num_interactions: training rows.
+        num_queries: test queries that were judged.
+        provenance: source, licence, split, seed and hashes.
+    """
+
+    name: str
+    num_users: int
+    num_items: int
+    num_interactions: int
+    num_queries: int
+    provenance: Provenance
+
+
+class MachineFacts(Value, frozen=True):
+    """Where it ran.
+
+    Args:
+        platforms: that the plan could use.
+        operating_system: its name and release.
+        versions: of recfunnel, Python and the libraries, by name.
+        notes: what disturbed or limits the measurements.
+    """
+
+    platforms: tuple[Platform, ...]
+    operating_system: str
+    versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
+class ModelRow(Value, frozen=True):
+    """One model alone; None where not measured.
+
+    Args:
+        name: in the study.
+        kind: of its spec, such as `ials`.
+        parameter_bytes: size of all parameters and tables.
+        num_parameters: how many numbers these are.
+        fit_seconds: time it took to train.
+        validation_metric: name of the metric it was chosen by, such as `ndcg@64`.
+        validation: value of that metric.
+        ndcg: on the test queries, full list.
+        hit_rate: on the test queries.
+        recall: on the test queries.
+        mrr: on the test queries.
+        service_catalogue_s: mean time to score the whole catalogue for one query.
+        service_shortlist_s: mean time to score `RunSummary.num_shortlist` items for one query.
+        capacity_qps: highest load it serves alone within the service level.
+        score_inputs: models whose scores it reads.
+        notes: anything a reader of the row must know.
+    """
+
+    name: str
+    kind: str
+    parameter_bytes: int | None = None
+    num_parameters: int | None = None
+    fit_seconds: float | None = None
+    validation_metric: str = ""
+    validation: float | None = None
+    ndcg: Estimate | None = None
+    hit_rate: Estimate | None = None
+    recall: Estimate | None = None
+    mrr: Estimate | None = None
+    service_catalogue_s: float | None = None
+    service_shortlist_s: float | None = None
+    capacity_qps: Estimate | None = None
+    score_inputs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class SearchCounts(Value, frozen=True):
+    """How far the planner looked.
+
+    Args:
+        num_enumerated: paths in the search space.
+        num_pruned: paths proven dominated before any simulation.
+        num_simulated: paths whose queue was simulated.
+        seconds: spent planning.
+    """
+
+    num_enumerated: int
+    num_pruned: int
+    num_simulated: int
+    seconds: float | None = None
