@@ -1,0 +1,190 @@
+"""A study: everything that has to be said to get from data to a verified plan."""
+
+from recfunnel.core.dataset import DatasetSpec
+from recfunnel.core.errors import StudyError
+from recfunnel.core.platform import PlatformSpec
+from recfunnel.core.spec import Value
+from recfunnel.core.workload import ArrivalsSpec, QuerySizesSpec, ServiceLevel, Workload
+from recfunnel.hardware.cpu import Cpu
+from recfunnel.plan.select import Objective, Target
+from recfunnel.plan.space import SearchSpace
+from recfunnel.runtime.base import RuntimeSpec
+from recfunnel.runtime.torch_eager import TorchEager
+from recfunnel.train.base import ModelEntry
+from recfunnel.workload.fixed import FixedSizes
+from recfunnel.workload.poisson import Poisson
+
+
+class TargetSettings(Value, frozen=True):
+    """What the plan has to achieve.
+
+    Args:
+        rate_qps: offered load, queries a second.
+        deadline_s: latency that the quantile must not exceed.
+        quantile: of latency, such as 0.99.
+        objective: `quality` = best ranking that meets the deadline at this load; `capacity` = most
+            load at a ranking statistically equal to the best.
+        tolerance: relative loss of NDCG that still counts as equal.
+    """
+
+    rate_qps: float = 100.0
+    deadline_s: float = 0.025
+    quantile: float = 0.99
+    objective: Objective = "quality"
+    tolerance: float = 0.005
+
+
+class ProfileSettings(Value, frozen=True):
+    """How service times are found.
+
+    Args:
+        source: `measured` on this machine, or `modelled` from each model's cost and the platform
+            (deterministic, and the only way for a simulated platform).
+        repetitions: samples of each model and batch size.
+        seconds: rough limit on the time spent measuring.
+    """
+
+    source: str = "measured"
+    repetitions: int = 200
+    seconds: float = 90.0
+
+    def __post_init__(self) -> None:
+        if self.source not in ("measured", "modelled"):
+            raise StudyError(f"profile.source is {self.source!r}; known: measured, modelled")
+        if self.repetitions < 10:
+            raise StudyError(f"profile.repetitions is {self.repetitions}, needs at least 10")
+
+
+class SimulateSettings(Value, frozen=True):
+    """How designs are simulated.
+
+    Args:
+        arrivals: when queries come.
+        sizes: how many candidates they bring.
+        num_queries: queries a replication.
+        num_replications: independent replications, for intervals.
+    """
+
+    arrivals: ArrivalsSpec = Poisson()
+    sizes: QuerySizesSpec = FixedSizes()
+    num_queries: int = 20_000
+    num_replications: int = 5
+
+
+class VerifySettings(Value, frozen=True):
+    """How the plan is executed for real.
+
+    Args:
+        load_fractions: of predicted capacity, each run under open-loop Poisson load.
+        seconds: length of each run.
+        repeats: runs of each load; the median is compared.
+        baselines: how many of the plan's baselines are executed too.
+    """
+
+    load_fractions: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9)
+    seconds: float = 5.0
+    repeats: int = 3
+    baselines: int = 1
+
+    def __post_init__(self) -> None:
+        if not all(0 < fraction < 1 for fraction in self.load_fractions):
+            raise StudyError(f"verify.load_fractions {self.load_fractions} must lie in 0 to 1")
+        if self.seconds <= 0 or self.repeats < 1:
+            raise StudyError("verify needs seconds above 0 and at least 1 repeat")
+
+
+class Study(Value, frozen=True):
+    """Data, models, machine, load and target.
+
+    Args:
+        name: short, for people.
+        dataset: what to learn from and be judged on.
+        models: by the name they have everywhere.
+        target: what the plan has to achieve.
+        space: which pipelines and mappings are searched.
+        platform: where stages run.
+        runtime: what runs them.
+        profile: how service times are found.
+        simulate: how designs are simulated.
+        verify: how the plan is executed.
+        seed: of everything random.
+        max_validation_queries: at most this many validation queries judge pipelines while planning
+            (drawn by the seed); the test split is always used whole.
+        num_seeds: fits of each model with different seeds; the best on validation is kept.
+    """
+
+    name: str
+    dataset: DatasetSpec
+    models: dict[str, ModelEntry]
+    target: TargetSettings = TargetSettings()
+    space: SearchSpace = SearchSpace()
+    platform: PlatformSpec = Cpu()
+    runtime: RuntimeSpec = TorchEager()
+    profile: ProfileSettings = ProfileSettings()
+    simulate: SimulateSettings = SimulateSettings()
+    verify: VerifySettings = VerifySettings()
+    seed: int = 0
+    max_validation_queries: int = 2500
+    num_seeds: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise StudyError(f"study {self.name!r} has no models")
+        for name, entry in self.models.items():
+            for needed in entry.score_inputs:
+                if needed not in self.models:
+                    raise StudyError(
+                        f"model {name!r} reads the scores of {needed!r}, which the study lacks; "
+                        f"known: {', '.join(self.models)}"
+                    )
+        fit_order(self.models)
+
+    def service_level(self) -> ServiceLevel:
+        """The promise of the target."""
+        return ServiceLevel(deadline_s=self.target.deadline_s, quantile=self.target.quantile)
+
+    def workload(self) -> Workload:
+        """What designs are simulated under."""
+        return Workload(
+            arrivals=self.simulate.arrivals,
+            sizes=self.simulate.sizes,
+            rate_qps=self.target.rate_qps,
+            service_level=self.service_level(),
+            num_queries=self.simulate.num_queries,
+            num_replications=self.simulate.num_replications,
+        )
+
+    def plan_target(self) -> Target:
+        """What the planner selects for."""
+        return Target(
+            rate_qps=self.target.rate_qps,
+            service_level=self.service_level(),
+            objective=self.target.objective,
+            tolerance=self.target.tolerance,
+        )
+
+
+def fit_order(models: dict[str, ModelEntry]) -> tuple[str, ...]:
+    """Names in an order in which every model comes after those whose scores it reads.
+
+    Raises:
+        StudyError: models read each other's scores in a circle.
+    """
+    order: list[str] = []
+    visiting: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in order:
+            return
+        if name in visiting:
+            circle = " → ".join([*visiting[visiting.index(name) :], name])
+            raise StudyError(f"models read each other's scores in a circle: {circle}")
+        visiting.append(name)
+        for needed in models[name].score_inputs:
+            visit(needed)
+        visiting.pop()
+        order.append(name)
+
+    for name in models:
+        visit(name)
+    return tuple(order)
