@@ -82,7 +82,8 @@ class Registry(Generic[R]):
                 f"{self._package} needs a table with a 'kind'; known: {', '.join(self.kinds())}"
             )
         kind = str(value["kind"])
-        return convert(value, self.spec_class(kind), name=f"{self._package} {kind!r}")
+        name = f"{self._package} {kind!r}"
+        return convert(value, self.spec_class(kind), name=name, dec_hook=decode_role)
 
     def _load(self) -> None:
         if self._loaded:

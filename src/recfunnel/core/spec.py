@@ -11,7 +11,7 @@ msgspec tag, and is registered:
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -51,13 +51,20 @@ def with_suggestion(message: str, cls: type) -> str:
     return f"{message}; {hint}"
 
 
-def convert(value: Mapping[str, Any], cls: type[T], *, name: str) -> T:
+def convert(
+    value: Mapping[str, Any],
+    cls: type[T],
+    *,
+    name: str,
+    dec_hook: Callable[[type, Any], Any] | None = None,
+) -> T:
     """Build a spec or value of `cls` from plain data, checking every key and type.
 
     Args:
         value: keys and values as read from TOML or JSON.
         cls: a `Spec` or `Value` class.
         name: what to call the value in an error, such as `dataset`.
+        dec_hook: msgspec's; `registry.decode_role` where a field of `cls` is itself a role.
 
     Returns:
         The instance.
@@ -66,6 +73,6 @@ def convert(value: Mapping[str, Any], cls: type[T], *, name: str) -> T:
         StudyError: an unknown key (with a suggestion), a wrong type, or a broken rule.
     """
     try:
-        return msgspec.convert(value, cls)
+        return msgspec.convert(value, cls, dec_hook=dec_hook)
     except msgspec.ValidationError as error:
         raise StudyError(f"{name}: {with_suggestion(str(error), cls)}") from error
