@@ -13,16 +13,10 @@ from recfunnel.core.features import Feature, Features
 from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.seeds import rng_for
 from recfunnel.core.spec import Spec
-from recfunnel.data.implicit import (
-    Gain,
-    Judgement,
-    RatingLog,
-    SideTable,
-    full_ranking_dataset,
-    standardised,
-)
+from recfunnel.data.implicit import Gain, Judgement, full_ranking_dataset
 from recfunnel.data.movielens_files import RawMovieLens, read_movielens
 from recfunnel.data.movielens_ncf import leave_one_out_dataset
+from recfunnel.data.rating_features import RatingLog, SideTable, standardised
 from recfunnel.data.splitting import (
     DEFAULT_FRACTIONS,
     Fractions,

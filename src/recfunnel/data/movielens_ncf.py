@@ -18,15 +18,15 @@ from recfunnel.core.features import Features, FeatureSchema
 from recfunnel.core.seeds import rng_for
 from recfunnel.data.delimited import Column, Layout, read_table
 from recfunnel.data.files import digests, locate
-from recfunnel.data.implicit import (
+from recfunnel.data.implicit import interactions
+from recfunnel.data.movielens_files import RATING_COLUMNS, RawMovieLens
+from recfunnel.data.rating_features import (
     RatingLog,
     SideTable,
     context_features,
-    interactions,
     item_features,
     schema_for,
 )
-from recfunnel.data.movielens_files import RATING_COLUMNS, RawMovieLens
 
 NUM_NEGATIVES = 99
 
