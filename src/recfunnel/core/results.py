@@ -134,11 +134,15 @@ class QualityReport(Value, frozen=True):
         pipeline: what was measured.
         ndcg: mean over queries with a relevant candidate.
         k: length of the list that was judged.
+        gain: what a relevance g earns: g itself, or 2^g - 1.
+        num_unjudged: queries left out because they have no relevant candidate.
     """
 
     pipeline: Pipeline
     ndcg: Estimate
     k: int
+    gain: Literal["linear", "exponential"] = "linear"
+    num_unjudged: int = 0
 
 
 class Objectives(Value, frozen=True):
