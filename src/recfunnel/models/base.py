@@ -122,7 +122,10 @@ def pick(states: tuple[Tensor, ...], columns: Tensor | None) -> tuple[Tensor, ..
     """Item states for each query: (N, ...) to (Q, C, ...), or to (1, N, ...) for all rows."""
     if columns is None:
         return tuple(state.unsqueeze(0) for state in states)
-    return tuple(state[columns] for state in states)
+    rows = columns.reshape(-1)  # index_select is faster than indexing, forward and backward
+    return tuple(
+        state.index_select(0, rows).view(*columns.shape, *state.shape[1:]) for state in states
+    )
 
 
 class ModelSpec:

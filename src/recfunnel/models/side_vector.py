@@ -1,0 +1,70 @@
+"""One vector that sums up a whole side: its ids, its lists and its numbers.
+
+Letters: N rows, d dimensions.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from recfunnel.core.features import FeatureSchema, Side
+from recfunnel.models.base import TensorFeatures
+from recfunnel.models.embeddings.base import EmbeddingCost, EmbeddingSpec
+from recfunnel.models.embeddings.table import FLOAT_BYTES
+from recfunnel.models.vectors import (
+    FeatureVectors,
+    dense_columns,
+    take_columns,
+    used,
+    vectors_cost,
+)
+
+
+class SideVector(nn.Module):
+    """Sum of a vector for each categorical and multi-valued feature and of a map of the dense ones.
+
+    A side without any feature has the vector 0.
+
+    Args:
+        schema: names the features.
+        side: whose features.
+        without: names of features to leave out.
+        embedding: representation of every feature's ids.
+        dim: d.
+    """
+
+    def __init__(
+        self,
+        schema: FeatureSchema,
+        side: Side,
+        without: Sequence[str],
+        embedding: EmbeddingSpec,
+        dim: int,
+    ) -> None:
+        super().__init__()
+        self.vectors = FeatureVectors(schema, side, without, embedding, dim)
+        self.columns = dense_columns(schema, side, without)
+        num_dense = len(used(schema, side, "dense", without))
+        self.dense = nn.Linear(num_dense, dim) if num_dense else None
+
+    def forward(self, features: TensorFeatures) -> Tensor:
+        """(N, d)."""
+        total: Tensor = self.vectors(features).sum(dim=1)
+        if self.dense is None:
+            return total
+        mapped: Tensor = self.dense(take_columns(features.dense, self.columns))
+        return total + mapped
+
+
+def side_vector_cost(
+    schema: FeatureSchema, side: Side, without: Sequence[str], embedding: EmbeddingSpec, dim: int
+) -> EmbeddingCost:
+    """Work of one row of `SideVector`, and its parameters."""
+    lookups = vectors_cost(schema, side, without, embedding, dim)
+    num_dense = len(used(schema, side, "dense", without))
+    weights = dim * num_dense
+    return EmbeddingCost(
+        flops_per_lookup=lookups.flops_per_lookup + 2.0 * weights,
+        read_bytes_per_lookup=lookups.read_bytes_per_lookup,
+        parameter_bytes=lookups.parameter_bytes + FLOAT_BYTES * (weights + dim * bool(num_dense)),
+    )
