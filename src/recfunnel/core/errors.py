@@ -6,6 +6,7 @@ RecfunnelError
 │   └── StudyError        a study, a recipe, a spec or a command-line value
 ├── ModelError            a model returned the wrong shape, a NaN, or did not learn at all
 ├── RunFolderError        the run folder is in use, another study's, or another version's
+├── WorkerError           a process of the engine died, failed or fell silent
 ├── StorageError          a file could not be read or written: no space, no permission, truncated
 └── MissingExtraError     an optional library is not installed; names the extra that brings it
 
@@ -36,6 +37,10 @@ class ModelError(RecfunnelError):
 
 class RunFolderError(RecfunnelError):
     """A run folder is in use, belongs to another study, or to another version."""
+
+
+class WorkerError(RecfunnelError):
+    """A process of the execution engine died, failed or did not answer."""
 
 
 class StorageError(RecfunnelError):

@@ -1,0 +1,209 @@
+"""One query through a pipeline: each stage scores what is left and keeps its best.
+
+Profiling, verification and serving all run this code. Letters: C columns (the query's candidates),
+n candidates that a stage reads, S score inputs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+
+from recfunnel.core.arrays import FloatArray, IntArray
+from recfunnel.core.errors import StudyError
+from recfunnel.core.features import Features
+from recfunnel.core.pipeline import Pipeline, stage_scorers
+from recfunnel.runtime.base import LoadedModel
+from recfunnel.runtime.top_k import best_first, top_k
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Question:
+    """What one query brings.
+
+    Args:
+        context: Features of 1 row.
+        excluded: columns that must not be answered.
+        candidates: int64 (C,), the item row behind each column; None means all items in order.
+        fraction: share (0, 1] of the nominal candidates and keep-counts that this query uses.
+    """
+
+    context: Features
+    excluded: IntArray
+    candidates: IntArray | None = None
+    fraction: float = 1.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Survivors:
+    """What a stage hands to the next.
+
+    Args:
+        columns: int64 (n,), rising; after the last stage best first.
+        scores: float32 (n,) of each model that is read later on, and of the last stage.
+    """
+
+    columns: IntArray
+    scores: dict[str, FloatArray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ranking:
+    """A query's answer.
+
+    Args:
+        columns: int64 (K,), best first.
+        scores: float32 (K,), of the last stage.
+        stage_s: seconds each stage took.
+    """
+
+    columns: IntArray
+    scores: FloatArray
+    stage_s: tuple[float, ...]
+
+
+class Cascade:
+    """A pipeline with its models, ready to rank queries one at a time.
+
+    Args:
+        pipeline: the stages.
+        models: loaded, by name; those that the stages to be run call.
+        num_items: rows of the item features the models were loaded with.
+        score_inputs: for each model of the pipeline, the models whose scores it reads; None asks
+            the loaded models, which then must be all there.
+
+    Raises:
+        StudyError: a model is missing.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        models: Mapping[str, LoadedModel],
+        num_items: int,
+        score_inputs: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        inputs = score_inputs or {name: model.score_inputs for name, model in models.items()}
+        needed_models(pipeline.models, inputs)
+        self.pipeline = pipeline
+        self._models = models
+        self._num_items = num_items
+        self._calls = stage_scorers(pipeline, inputs)
+        self._carried = carried_scores(pipeline, inputs)
+
+    def rank(self, question: Question) -> Ranking:
+        """Answer one query.
+
+        Raises:
+            StudyError: the query has fewer candidates than the first stage reads.
+            ModelError: a model returned another shape or a value that is not finite.
+        """
+        survivors: Survivors | None = None
+        seconds = []
+        for number in range(len(self.pipeline.stages)):
+            started = perf_counter()
+            survivors = self.run_stage(number, question, survivors)
+            seconds.append(perf_counter() - started)
+        assert survivors is not None
+        last = self.pipeline.stages[-1].model
+        return Ranking(survivors.columns, survivors.scores[last], tuple(seconds))
+
+    def run_stage(self, number: int, question: Question, before: Survivors | None) -> Survivors:
+        """Run one stage on what the one before it kept (None for the first).
+
+        Returns:
+            What it keeps, with every score a later stage reads.
+        """
+        stage = self.pipeline.stages[number]
+        if before is None:
+            before = Survivors(self._offered(question))
+            whole = question.candidates is None and before.columns.size == self._num_items
+            excluded = question.excluded[question.excluded < before.columns.size]
+        else:
+            whole, excluded = False, None
+        rows = None if whole else _item_rows(question, before.columns)
+        scores = self._score(number, question.context, rows, before)
+        own = scores[stage.model]
+        picks = top_k(own, scaled(stage.num_out, question.fraction), excluded)
+        names = self._carried[number]
+        if number == len(self.pipeline.stages) - 1:
+            picks, names = best_first(own, picks), (stage.model,)
+        return Survivors(before.columns[picks], {name: scores[name][picks] for name in names})
+
+    def _offered(self, question: Question) -> IntArray:
+        have = self._num_items if question.candidates is None else question.candidates.size
+        nominal = self.pipeline.stages[0].num_in
+        if nominal > have:
+            raise StudyError(
+                f"the first stage reads {nominal} candidates, the query has {have}; "
+                "lower the pipeline's first size"
+            )
+        return np.arange(scaled(nominal, question.fraction), dtype=np.int64)
+
+    def _score(
+        self, number: int, context: Features, rows: IntArray | None, before: Survivors
+    ) -> dict[str, FloatArray]:
+        known = dict(before.scores)
+        candidates = None if rows is None else rows[np.newaxis]
+        for name in self._calls[number]:
+            model = self._models[name]
+            given = None
+            if model.score_inputs:
+                given = np.stack([known[i] for i in model.score_inputs], axis=-1)[np.newaxis]
+            known[name] = model.score(context, candidates, given)[0]
+        return known
+
+
+def scaled(nominal: int, fraction: float) -> int:
+    """A nominal number of candidates for a query of that size, at least 1."""
+    return nominal if fraction == 1.0 else max(1, int(np.ceil(fraction * nominal)))
+
+
+def carried_scores(
+    pipeline: Pipeline, score_inputs: Mapping[str, tuple[str, ...]]
+) -> tuple[tuple[str, ...], ...]:
+    """For each stage, the models whose scores it must hand on because a later stage reads them.
+
+    Args:
+        pipeline: the stages.
+        score_inputs: for each model, the models whose scores it reads.
+
+    Returns:
+        One sorted tuple a stage; empty for the last.
+    """
+    calls = stage_scorers(pipeline, score_inputs)
+    carried = []
+    for number in range(len(calls)):
+        known = {name for stage in calls[: number + 1] for name in stage}
+        read = {i for stage in calls[number + 1 :] for name in stage for i in score_inputs[name]}
+        carried.append(tuple(sorted(known & read)))
+    return tuple(carried)
+
+
+def needed_models(
+    names: tuple[str, ...], score_inputs: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """The named models and, before each, the models whose scores it reads; each once.
+
+    Raises:
+        StudyError: a model nobody has described is read.
+    """
+    found: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in found:
+            return
+        if name not in score_inputs:
+            raise StudyError(f"no model {name!r}; known: {', '.join(sorted(score_inputs))}")
+        for other in score_inputs[name]:
+            visit(other)
+        found.append(name)
+
+    for name in names:
+        visit(name)
+    return tuple(found)
+
+
+def _item_rows(question: Question, columns: IntArray) -> IntArray:
+    return columns if question.candidates is None else question.candidates[columns]

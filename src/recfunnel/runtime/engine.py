@@ -1,0 +1,308 @@
+"""Executes a path for real under open-loop load.
+
+Each server of each station is a process of its own, pinned to its cores, with its own copy of the
+models; a station's servers read one pipe, which makes them an exact first-come-first-served queue.
+The processes stay alive between runs and between paths.
+"""
+
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from recfunnel.core.arrays import DoubleArray
+from recfunnel.core.errors import StudyError
+from recfunnel.core.pipeline import Mapping, Path, Pipeline, Stage, Station, stage_scorers
+from recfunnel.runtime.arena import Arena, Layout, new_file, run_layout
+from recfunnel.runtime.cascade import carried_scores, needed_models
+from recfunnel.runtime.clock import now_s
+from recfunnel.runtime.crew import MAX_STATIONS, Crew, Member
+from recfunnel.runtime.generator import END, QUERY
+from recfunnel.runtime.messages import (
+    Done,
+    Generate,
+    Load,
+    Serve,
+    ServingSetup,
+    Take,
+    TimeCalls,
+    Timed,
+)
+from recfunnel.runtime.noise import Disturbance, disturbance, read_machine
+from recfunnel.runtime.placement import assign_cores, available_cores, cores_wanted
+from recfunnel.runtime.served import OpenLoad, ServedRun
+
+_LEAD_S = 0.1
+"""Between telling everybody and the first query."""
+
+_SILENCE_S = 15.0
+"""How long a process may say nothing after the moment it should have."""
+
+_GENERATOR = "generator"
+
+
+class Engine:
+    """Worker processes that serve one path after another; use in a `with` block.
+
+    Args:
+        setup: the runtime, and where models and queries are stored.
+        cores: to use; None takes all this process may use.
+        patience_s: for loading models and other single commands.
+
+    Raises:
+        WorkerError: from any method, when a process dies, fails or falls silent. All processes
+            are ended then; the next `prepare` starts new ones.
+    """
+
+    def __init__(
+        self,
+        setup: ServingSetup,
+        *,
+        cores: tuple[int, ...] | None = None,
+        patience_s: float = 180.0,
+    ) -> None:
+        self.setup = setup
+        self.cores = cores or available_cores()
+        self._patience_s = patience_s
+        self._crew: Crew | None = None
+        self._path: Path | None = None
+        self._servers: tuple[tuple[str, ...], ...] = ()
+        self._carried: tuple[tuple[str, ...], ...] = ()
+        self._notes: tuple[str, ...] = ()
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes."""
+        if self._crew is not None:
+            self._crew.close()
+        self._crew, self._path, self._servers = None, None, ()
+
+    @property
+    def process_ids(self) -> tuple[int, ...]:
+        """Ids of the processes that are running."""
+        return () if self._crew is None else self._crew.process_ids
+
+    def prepare(self, path: Path) -> None:
+        """Load and warm up what each server of a path needs.
+
+        Raises:
+            StudyError: a model is unknown, or there are too many stations.
+            StorageError: a model's folder is missing or damaged.
+            WorkerError: a process died or did not answer in time.
+        """
+        inputs = self.setup.score_inputs
+        needed_models(path.pipeline.models, inputs)
+        calls = stage_scorers(path.pipeline, inputs)
+        takes, loads, first = [], [], 0
+        for number, station in enumerate(path.mapping.stations):
+            stages = (first, first + station.num_stages)
+            names = dict.fromkeys(name for stage in calls[slice(*stages)] for name in stage)
+            loads.append(tuple(names))
+            takes.append(Take(path.pipeline, number, stages, len(path.mapping.stations)))
+            first = stages[1]
+        self._carried = carried_scores(path.pipeline, inputs)
+        self._deploy(path, loads, takes)
+
+    def prepare_empty(self, *, num_servers: int, num_threads: int) -> None:
+        """Serve queries that rank nothing: what remains is the cost of handing a query over."""
+        stage = Stage(model="nothing", num_in=1, num_out=1)
+        station = Station(
+            platform="cpu", num_stages=1, num_servers=num_servers, num_threads=num_threads
+        )
+        path = Path(pipeline=Pipeline(stages=(stage,)), mapping=Mapping(stations=(station,)))
+        self._carried = ((),)
+        self._deploy(path, [()], [Take(None, 0, (0, 1), 1)])
+
+    def load_models(
+        self, names: tuple[str, ...], *, num_servers: int, num_threads: int
+    ) -> tuple[str, ...]:
+        """Load models into servers for `time_calls`, placed as a station would be.
+
+        Returns:
+            Names of the servers.
+        """
+        station = Station(
+            platform="cpu", num_stages=1, num_servers=num_servers, num_threads=num_threads
+        )
+        cores = assign_cores(Mapping(stations=(station,)), self.cores)[0]
+        servers = tuple(_server_name(0, i) for i in range(num_servers))
+        loads = [Load(names, c, num_threads) for c in cores]
+        self._ask(list(zip(servers, loads, strict=True)), self._patience_s)
+        return servers
+
+    def time_calls(
+        self, commands: Sequence[tuple[str, TimeCalls]], timeout_s: float
+    ) -> list[Timed]:
+        """Time calls in several servers at once.
+
+        Args:
+            commands: name of a server (from `load_models`) and what it shall call.
+            timeout_s: until all must have answered.
+
+        Returns:
+            Answers in the same order.
+        """
+        return self._ask(commands, timeout_s)
+
+    def run(self, load: OpenLoad, *, drain_s: float = 5.0) -> ServedRun:
+        """Serve a load with the prepared path.
+
+        Args:
+            load: queries and their times.
+            drain_s: after the last arrival, how long queries may still be answered.
+
+        Returns:
+            What happened; queries not answered by then have infinite latency.
+
+        Raises:
+            StudyError: nothing is prepared, or the load is too long for the queue.
+            WorkerError: a process died, failed or fell silent.
+        """
+        if self._path is None or self._crew is None:
+            raise StudyError("prepare a path before running a load on it")
+        if len(load) > self._crew.queue_capacity:
+            raise StudyError(
+                f"the load has {len(load)} queries, the queue holds {self._crew.queue_capacity}; "
+                "run it in parts"
+            )
+        layout = run_layout(self._path, self._carried, len(load))
+        try:
+            return self._run(load, layout, drain_s)
+        except BaseException:
+            self.close()
+            raise
+
+    def _run(self, load: OpenLoad, layout: Layout, drain_s: float) -> ServedRun:
+        assert self._crew is not None
+        crew, descriptor = self._crew, new_file(layout)
+        try:
+            arena = Arena(layout, descriptor)
+            end_s = _fill(arena, load, drain_s)
+            before = read_machine(crew.process_ids)
+            stations = [
+                [crew.start(name, Serve(layout), descriptor) for name in names]
+                for names in self._servers
+            ]
+            generator = crew.start(_GENERATOR, Generate(layout), descriptor)
+        finally:
+            os.close(descriptor)
+        notes = self._wait(generator, stations, end_s)
+        after = read_machine(crew.process_ids)
+        return _served(arena, load, self._servers, disturbance(before, after), self._notes + notes)
+
+    def _wait(
+        self, generator: Member, stations: list[list[Member]], end_s: float
+    ) -> tuple[str, ...]:
+        """Wait until all is sent, then close the stations in order.
+
+        Each pipe is first in first out, so an end mark follows the last query.
+        """
+        assert self._crew is not None
+        everyone = [member for station in stations for member in station]
+        sent = self._crew.gather([generator], end_s - now_s() + _SILENCE_S, everyone)
+        for number, servers in enumerate(stations):
+            for _ in servers:
+                self._crew.write(number, QUERY.pack(END))
+            later = [member for station in stations[number + 1 :] for member in station]
+            self._crew.gather(servers, max(0.0, end_s - now_s()) + _SILENCE_S, later)
+        done: Done = sent[generator.name]
+        return done.notes
+
+    def _deploy(self, path: Path, loads: Sequence[tuple[str, ...]], takes: Sequence[Take]) -> None:
+        num_stations = len(path.mapping.stations)
+        if num_stations > MAX_STATIONS:
+            raise StudyError(f"the path has {num_stations} stations, the engine {MAX_STATIONS}")
+        cores = assign_cores(path.mapping, self.cores)
+        self._path = None
+        self._servers = tuple(
+            tuple(_server_name(number, server) for server in range(len(station)))
+            for number, station in enumerate(cores)
+        )
+        commands: list[tuple[str, object]] = [(_GENERATOR, Load((), self.cores, 1))]
+        roles: list[tuple[str, object]] = []
+        for number, names in enumerate(self._servers):
+            threads = path.mapping.stations[number].num_threads
+            for name, own in zip(names, cores[number], strict=True):
+                commands.append((name, Load(loads[number], own, threads)))
+                roles.append((name, takes[number]))
+        answers = self._ask(commands, self._patience_s)
+        self._ask(roles, self._patience_s)
+        said = [note for answer in answers for note in answer.notes]
+        if (wanted := cores_wanted(path.mapping)) > len(self.cores):
+            said.append(f"servers share cores: {wanted} wanted, {len(self.cores)} there")
+        self._notes = tuple(dict.fromkeys(said))
+        self._path = path
+
+    def _ask(self, commands: Sequence[tuple[str, object]], timeout_s: float) -> list[Any]:
+        if self._crew is None:
+            self._crew = Crew(self.setup)
+        try:
+            return self._crew.ask(commands, timeout_s)
+        except BaseException:
+            self.close()
+            raise
+
+
+def _server_name(station: int, server: int) -> str:
+    return f"station {station} server {server}"
+
+
+def _fill(arena: Arena, load: OpenLoad, drain_s: float) -> float:
+    """Write the schedule; when the run is given up."""
+    for name in ("lag_s", "begin_s", "finish_s"):
+        arena[name][...] = np.nan
+    arena["answer"][...] = -1
+    arena["arrival_s"][:] = load.arrival_s
+    arena["query_rows"][:] = load.query_rows
+    arena["fraction"][:] = 1.0 if load.fraction is None else load.fraction
+    start_s = now_s() + _LEAD_S
+    give_up_s = start_s + float(load.arrival_s[-1]) + drain_s
+    arena["start_s"][0], arena["give_up_s"][0] = start_s, give_up_s
+    return give_up_s
+
+
+def _served(
+    arena: Arena,
+    load: OpenLoad,
+    servers: tuple[tuple[str, ...], ...],
+    disturbed: Disturbance,
+    notes: tuple[str, ...],
+) -> ServedRun:
+    kept = slice(load.warmup, None)
+    due_s = arena["start_s"][0] + load.arrival_s[kept]
+    finish_s = arena["finish_s"][:, kept]
+    service_s = finish_s - arena["begin_s"][:, kept]
+    answered = np.isfinite(finish_s[-1])
+    latency_s = np.where(answered, finish_s[-1] - due_s, np.inf)
+    span_s = _span_s(finish_s[-1][answered])
+    throughput_qps = (np.count_nonzero(answered) - 1) / span_s if span_s else 0.0
+    busy_s = np.nansum(service_s, axis=1)
+    counts = np.array([len(station) for station in servers])
+    utilisation = busy_s / (counts * span_s) if span_s else np.zeros(len(servers))
+    return ServedRun(
+        arrival_s=load.arrival_s[kept],
+        latency_s=latency_s,
+        service_s=service_s,
+        lag_s=arena["lag_s"][kept].copy(),
+        answers=arena["answer"][kept].copy(),
+        throughput_qps=float(throughput_qps),
+        utilisation=tuple(float(share) for share in utilisation),
+        disturbance=disturbed,
+        notes=notes,
+    )
+
+
+def _span_s(times_s: DoubleArray) -> float:
+    return float(times_s.max() - times_s.min()) if times_s.size > 1 else 0.0

@@ -1,0 +1,148 @@
+"""What the engine and its processes say to each other over their control pipes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from recfunnel.core.arrays import BoolArray, DoubleArray
+from recfunnel.core.pipeline import Pipeline
+from recfunnel.runtime.arena import Layout
+from recfunnel.runtime.base import RuntimeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ServingSetup:
+    """Where a worker finds what it serves.
+
+    Args:
+        runtime: how models are run.
+        models_folder: `models` of a run folder, one finished model a folder.
+        dataset_folder: a stored data set.
+        score_inputs: for each model, the models whose scores it reads.
+        split: whose queries are asked.
+    """
+
+    runtime: RuntimeSpec
+    models_folder: Path
+    dataset_folder: Path
+    score_inputs: Mapping[str, tuple[str, ...]]
+    split: Literal["validation", "test"] = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load models (those already loaded with as many threads stay) and warm them up.
+
+    Args:
+        names: models, inputs before those that read them.
+        cores: to run on.
+        num_threads: a call may use.
+    """
+
+    names: tuple[str, ...]
+    cores: tuple[int, ...]
+    num_threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Become a server of a station.
+
+    Args:
+        pipeline: all stages; None serves empty queries, which measures the hand-over itself.
+        station: its position.
+        stages: first stage and the one after the last that run here.
+        num_stations: all there are.
+    """
+
+    pipeline: Pipeline | None
+    station: int
+    stages: tuple[int, int]
+    num_stations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Answer queries from the station's pipe until told to stop there; a descriptor follows."""
+
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Send each query of a run at its time; a descriptor follows."""
+
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One timed call.
+
+    Args:
+        model: its name, or `top_k` for a stage without its model.
+        num_items: candidates.
+        query: row of the query set.
+    """
+
+    model: str
+    num_items: int
+    query: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeCalls:
+    """Make calls in order and time each.
+
+    Args:
+        calls: what to call.
+        idle_ratio: mean pause after a call, in times the call took; exponential.
+        seed: of pauses and candidates.
+        until_s: stop at this reading of the monotonic clock.
+    """
+
+    calls: tuple[Call, ...]
+    idle_ratio: float
+    seed: int
+    until_s: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Timed:
+    """Answer to `TimeCalls`, one entry a call made.
+
+    Args:
+        seconds: float64 (N,).
+        disturbed: bool (N,), the scheduler took the core away meanwhile.
+    """
+
+    seconds: DoubleArray
+    disturbed: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The command is carried out; notes say what could not be had."""
+
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The command failed.
+
+    Args:
+        kind: class name of the exception.
+        message: its text.
+        traceback: the whole of it.
+    """
+
+    kind: str
+    message: str
+    traceback: str

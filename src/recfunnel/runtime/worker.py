@@ -1,0 +1,180 @@
+"""A process of the engine: carries out commands from its control pipe, one after another.
+
+It ends when told to, when the pipe closes, or when the process that started it dies.
+"""
+
+import contextlib
+import gc
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import recv_handle
+from time import perf_counter
+from typing import Any
+
+import threadpoolctl
+
+from recfunnel.core.dataset import QuerySet, load_dataset
+from recfunnel.core.errors import StudyError
+from recfunnel.runtime.arena import Arena, Layout
+from recfunnel.runtime.base import LoadedModel
+from recfunnel.runtime.cascade import Cascade, carried_scores
+from recfunnel.runtime.generator import pipe_sender, read_query, send_all
+from recfunnel.runtime.messages import (
+    Done,
+    Failure,
+    Generate,
+    Load,
+    Serve,
+    ServingSetup,
+    Stop,
+    Take,
+    TimeCalls,
+)
+from recfunnel.runtime.placement import make_urgent, pin
+from recfunnel.runtime.server import Server, stored_question, unmapped
+from recfunnel.runtime.timing import time_calls, warm_up
+
+
+@dataclass(slots=True)
+class _State:
+    setup: ServingSetup
+    control: "Connection[Any, Any]"
+    readers: tuple[int, ...]
+    writers: tuple[int, ...]
+    queries: QuerySet | None = None
+    models: dict[str, LoadedModel] = field(default_factory=dict)
+    num_threads: int = 0
+    limits: Any = None
+    server: Server | None = None
+
+
+def run_worker(
+    setup: ServingSetup,
+    control: "Connection[Any, Any]",
+    readers: tuple["Connection[Any, Any]", ...],
+    writers: tuple["Connection[Any, Any]", ...],
+) -> None:
+    """Entry point of the process.
+
+    Args:
+        setup: where models and queries are.
+        control: commands in, answers out.
+        readers: reading end of each station's pipe.
+        writers: writing end of each station's pipe.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    state = _State(
+        setup, control, tuple(r.fileno() for r in readers), tuple(w.fileno() for w in writers)
+    )
+    with contextlib.suppress(EOFError):
+        while not isinstance(command := control.recv(), Stop):
+            control.send(_answer(state, command))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _answer(state: _State, command: object) -> object:
+    try:
+        return _carry_out(state, command)
+    except Exception as error:  # told to the parent, which raises it
+        return Failure(type(error).__name__, str(error), traceback.format_exc())
+
+
+def _carry_out(state: _State, command: object) -> object:
+    match command:
+        case Load():
+            return _load(state, command)
+        case Take():
+            return _take(state, command)
+        case Serve(layout):
+            arena = _receive_arena(state, layout)
+            assert state.server is not None
+            station = state.server.take.station
+            send = pipe_sender(state.writers[min(station + 1, len(state.writers) - 1)])
+            state.server.serve(arena, lambda: read_query(state.readers[station]), send)
+            return Done()
+        case Generate(layout):
+            arena = _receive_arena(state, layout)
+            notes = make_urgent()
+            send_all(arena, pipe_sender(state.writers[0]))
+            return Done(notes)
+        case TimeCalls():
+            return time_calls(command, state.models, _queries(state))
+        case _:
+            raise StudyError(f"a worker has no command {type(command).__name__}")
+
+
+def _receive_arena(state: _State, layout: Layout) -> Arena:
+    descriptor = recv_handle(state.control)
+    try:
+        return Arena(layout, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _queries(state: _State) -> QuerySet:
+    if state.queries is None:
+        dataset = load_dataset(state.setup.dataset_folder)
+        state.queries = unmapped(
+            dataset.test if state.setup.split == "test" else dataset.validation
+        )
+    return state.queries
+
+
+def _load(state: _State, command: Load) -> Done:
+    notes = pin(command.cores)
+    if not command.names:
+        return Done(notes)
+    queries = _queries(state)
+    if command.num_threads != state.num_threads:
+        state.models.clear()
+        state.num_threads = command.num_threads
+    for name in command.names:
+        if name not in state.models:
+            folder = state.setup.models_folder / name
+            state.models[name] = state.setup.runtime.load(
+                folder, queries.items, num_threads=command.num_threads
+            )
+    # Libraries that came with the models made their own thread pools.
+    state.limits = threadpoolctl.threadpool_limits(command.num_threads)
+    notes = tuple(dict.fromkeys(notes + pin(command.cores)))
+    warm_up(command.names, state.models, queries)
+    gc.collect()
+    gc.freeze()  # what is loaded stays; a collection in the middle of a query would cost it dearly
+    return Done(notes)
+
+
+def _take(state: _State, command: Take) -> Done:
+    queries = _queries(state)
+    cascade: Cascade | None = None
+    carried: tuple[tuple[str, ...], ...] = ()
+    if command.pipeline is not None:
+        inputs = state.setup.score_inputs
+        cascade = Cascade(command.pipeline, state.models, len(queries.items), inputs)
+        carried = carried_scores(command.pipeline, inputs)
+    state.server = Server(command, queries, cascade, carried)
+    if cascade is not None and command.stages[0] == 0:
+        _rehearse(state.server, cascade)
+    return Done()
+
+
+def _rehearse(server: Server, cascade: Cascade) -> None:
+    """Run the station's own stages on real queries, for a tenth of a second at least."""
+    began = perf_counter()
+    row = 0
+    while perf_counter() - began < 0.1:
+        question, survivors = stored_question(server.queries, row % len(server.queries)), None
+        for stage in range(*server.take.stages):
+            survivors = cascade.run_stage(stage, question, survivors)
+        row += 1
