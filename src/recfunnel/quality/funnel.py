@@ -64,9 +64,19 @@ class Funnel:
         """Models with a score table."""
         return tuple(self._tables)
 
+    @property
+    def cached_bytes(self) -> int:
+        """Held between calls, at most `cache_bytes`."""
+        return self._cache.held_bytes
+
     def front_places(self, model: str) -> Ranks:
-        """(V,), place (0 is best) of each relevant column in one model's list of all columns."""
+        """(V,), place (0 is best) of each relevant column in one model's list of all columns.
+
+        Raises:
+            StudyError: the model has no scores.
+        """
         if model not in self._front_places:
+            self._check_models((model,))
             places = self._places(model)
             self._front_places[model] = places[self.judged.row_ids, self.judged.columns]
         return self._front_places[model]
@@ -129,16 +139,19 @@ class Funnel:
         Raises:
             StudyError: a stage's model has no scores, or the first stage does not read C columns.
         """
-        for model in pipeline.models:
-            if model not in self._tables:
-                known = ", ".join(self._tables)
-                raise StudyError(f"{model!r} has no stored scores; known: {known}; score it first")
+        self._check_models(pipeline.models)
         num_in = pipeline.stages[0].num_in
         if num_in != self.judged.num_columns:
             raise StudyError(
                 f"{pipeline.name!r} begins with {num_in} candidates, the scores hold "
                 f"{self.judged.num_columns}; let its first stage read {self.judged.num_columns}"
             )
+
+    def _check_models(self, models: tuple[str, ...]) -> None:
+        for model in models:
+            if model not in self._tables:
+                known = ", ".join(self._tables)
+                raise StudyError(f"{model!r} has no stored scores; known: {known}; score it first")
 
     def _num_places(self, num_out: int) -> IntArray:
         return np.minimum(self.judged.num_allowed, num_out)
