@@ -26,7 +26,8 @@ class Question:
         context: Features of 1 row.
         excluded: columns that must not be answered.
         candidates: int64 (C,), the item row behind each column; None means all items in order.
-        fraction: share (0, 1] of the nominal candidates and keep-counts that this query uses.
+        fraction: share (0, 1] of the first stage's candidates that this query brings; a stage that
+            may keep more than there are keeps all.
     """
 
     context: Features
@@ -125,7 +126,7 @@ class Cascade:
         rows = None if whole else _item_rows(question, before.columns)
         scores = self._score(number, question.context, rows, before)
         own = scores[stage.model]
-        picks = top_k(own, scaled(stage.num_out, question.fraction), excluded)
+        picks = top_k(own, stage.num_out, excluded)
         names = self._carried[number]
         if number == len(self.pipeline.stages) - 1:
             picks, names = best_first(own, picks), (stage.model,)

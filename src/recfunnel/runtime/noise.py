@@ -9,7 +9,7 @@ import psutil
 from recfunnel.core.spec import Value
 from recfunnel.runtime.clock import now_s
 
-STEAL_LIMIT = 0.01
+STEAL_LIMIT = 0.02
 """Share of the machine that the hypervisor may keep before a measurement is polluted."""
 
 FOREIGN_LIMIT = 0.05

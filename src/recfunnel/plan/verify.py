@@ -1,0 +1,271 @@
+"""Predictions held against the path executed for real.
+
+The prediction is the simulator fed by measured profiles; the measurement is the engine under
+open-loop load. Both see the same kinds of arrivals and query sizes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recfunnel.core.errors import StudyError
+from recfunnel.core.pipeline import Path
+from recfunnel.core.progress import SILENT, Progress
+from recfunnel.core.results import Estimate, LatencyProfile
+from recfunnel.core.seeds import rng_for
+from recfunnel.core.spec import Value
+from recfunnel.core.workload import ArrivalsSpec, QuerySizesSpec, Workload
+from recfunnel.profile.service import draw_service
+from recfunnel.runtime.engine import Engine
+from recfunnel.runtime.served import OpenLoad, ServedRun
+from recfunnel.simulate.load import TandemLoad
+
+EXTRA_RUNS = 3
+"""Polluted runs of one load that are run again, at most."""
+
+_WARMUP_SHARE = 0.1
+
+
+class VerifiedLoad(Value, frozen=True):
+    """Prediction against measurement at one load.
+
+    Args:
+        load_fraction: offered load over predicted capacity.
+        rate_qps: offered load.
+        predicted_p50_s: simulated median latency.
+        measured_p50_s: median latency served for real; median over runs.
+        predicted_p99_s: simulated 99th percentile.
+        measured_p99_s: 99th percentile served for real; median over runs.
+        predicted_throughput_qps: simulated answered queries a second.
+        measured_throughput_qps: answered queries a second, served for real.
+        num_queries: measured, over all runs that count.
+        polluted: true when no run was left alone by the rest of the machine.
+        notes: what disturbed it.
+    """
+
+    load_fraction: float
+    rate_qps: float
+    predicted_p50_s: Estimate
+    measured_p50_s: Estimate
+    predicted_p99_s: Estimate
+    measured_p99_s: Estimate
+    predicted_throughput_qps: Estimate
+    measured_throughput_qps: Estimate
+    num_queries: int
+    polluted: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def p50_error(self) -> float:
+        """Predicted over measured median, less 1; nan where either is not finite."""
+        return relative_error(self.predicted_p50_s.mean, self.measured_p50_s.mean)
+
+    @property
+    def p99_error(self) -> float:
+        """Predicted over measured 99th percentile, less 1; nan where either is not finite."""
+        return relative_error(self.predicted_p99_s.mean, self.measured_p99_s.mean)
+
+    @property
+    def throughput_error(self) -> float:
+        """Predicted over measured throughput, less 1; nan where either is not finite."""
+        return relative_error(self.predicted_throughput_qps.mean, self.measured_throughput_qps.mean)
+
+
+class Verification(Value, frozen=True):
+    """One path, executed for real at several loads.
+
+    Args:
+        path: what was executed.
+        capacity_qps: predicted capacity that the loads are fractions of.
+        loads: rising.
+    """
+
+    path: Path
+    capacity_qps: float
+    loads: tuple[VerifiedLoad, ...]
+
+    def worst_p99_error(self, up_to_fraction: float = 0.7) -> float:
+        """Largest absolute error of the 99th percentile at loads up to a fraction; nan if none."""
+        errors = [abs(x.p99_error) for x in self.loads if x.load_fraction <= up_to_fraction + 1e-9]
+        return max(errors, default=math.nan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """How a path is executed for real.
+
+    Args:
+        load_fractions: of predicted capacity.
+        seconds: least length of a run.
+        min_queries: least number of queries of a run; slow paths run longer for it.
+        repeats: runs of each load; their median is compared.
+        seed: of arrivals, sizes and queries.
+    """
+
+    load_fractions: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9)
+    seconds: float = 5.0
+    min_queries: int = 1000
+    repeats: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.load_fractions or min(self.load_fractions) <= 0:
+            raise StudyError(f"load fractions are {self.load_fractions}; give some above 0")
+        if self.seconds <= 0 or self.repeats < 1:
+            raise StudyError("a trial needs seconds above 0 and at least 1 repeat")
+
+
+def predict_path(
+    path: Path,
+    scorers: Sequence[tuple[str, ...]],
+    profiles: Sequence[LatencyProfile],
+    workload: Workload,
+    seed: int,
+) -> TandemLoad:
+    """The path, simulated with service times drawn from profiles.
+
+    Args:
+        path: what is predicted.
+        scorers: the models each stage calls (`stage_scorers`).
+        profiles: of every model called, of `top_k` and of `hand_over`.
+        workload: arrivals, sizes and how many of them.
+        seed: of the study.
+
+    Returns:
+        The simulation, to be run at any rate.
+
+    Raises:
+        StudyError: something was not profiled.
+        InvalidInput: a size is outside what was profiled.
+    """
+    count = workload.num_queries
+    times, services = [], []
+    for replication in range(workload.num_replications):
+        times.append(
+            workload.arrivals.unit_times(count, rng_for(seed, "verify arrivals", replication))
+        )
+        rng = rng_for(seed, "verify service", replication)
+        sizes = workload.sizes.fractions(count, rng_for(seed, "verify sizes", replication))
+        services.append(draw_service(path, scorers, profiles, sizes, rng))
+    num_servers = tuple(station.num_servers for station in path.mapping.stations)
+    return TandemLoad(np.stack(times), np.stack(services), num_servers)
+
+
+def verify_path(
+    engine: Engine,
+    path: Path,
+    prediction: TandemLoad,
+    capacity_qps: float,
+    num_queries: int,
+    arrivals: ArrivalsSpec,
+    sizes: QuerySizesSpec,
+    trial: Trial,
+    progress: Progress = SILENT,
+) -> Verification:
+    """Execute a path at each load and compare.
+
+    Runs of all loads alternate, so that a slow minute falls on all of them; polluted runs are run
+    again a few times, and a load of which none was clean is marked.
+
+    Args:
+        engine: prepares the path anew.
+        path: to execute.
+        prediction: of the same path.
+        capacity_qps: what load fractions are of.
+        num_queries: rows of the engine's query set, from which queries are drawn evenly.
+        arrivals: when queries come.
+        sizes: how many candidates they bring.
+        trial: loads, length and repeats.
+        progress: told about runs.
+
+    Returns:
+        Predicted against measured.
+
+    Raises:
+        WorkerError: a process died, failed or fell silent.
+    """
+    engine.prepare(path)
+    runs: dict[float, list[ServedRun]] = {fraction: [] for fraction in trial.load_fractions}
+
+    def execute(fraction: float) -> None:
+        number = len(runs[fraction])
+        rng = rng_for(trial.seed, "trial", f"{fraction:.6f}", number)
+        load = _load(fraction * capacity_qps, num_queries, arrivals, sizes, trial, rng)
+        runs[fraction].append(engine.run(load))
+
+    planned = [f for _ in range(trial.repeats) for f in trial.load_fractions]
+    for fraction in progress.track(planned, "verify"):
+        execute(fraction)
+    for fraction, done in runs.items():
+        for _ in range(EXTRA_RUNS):
+            if sum(not run.polluted for run in done) >= trial.repeats:
+                break
+            progress.log(f"verify: {fraction:.0%} load was disturbed; running it again")
+            execute(fraction)
+    loads = [_compare(f, f * capacity_qps, prediction, done) for f, done in sorted(runs.items())]
+    return Verification(path=path, capacity_qps=capacity_qps, loads=tuple(loads))
+
+
+def relative_error(predicted: float, measured: float) -> float:
+    """Predicted over measured, less 1; nan where either is not finite or nothing was measured."""
+    if not (math.isfinite(predicted) and math.isfinite(measured) and measured > 0):
+        return math.nan
+    return predicted / measured - 1
+
+
+def median_of(values: Sequence[float]) -> Estimate:
+    """Median of repeated runs, with its standard error (that of a mean, times sqrt(pi / 2)).
+
+    The factor is the asymptotic one of normal samples (Kenney and Keeping 1962).
+    """
+    samples = np.array(values, np.float64)
+    if not np.isfinite(samples).all():
+        return Estimate(mean=float(np.median(samples)), stderr=math.inf, num_samples=samples.size)
+    stderr = Estimate.of(samples).stderr * (math.sqrt(math.pi / 2) if samples.size > 2 else 1.0)
+    return Estimate(mean=float(np.median(samples)), stderr=stderr, num_samples=samples.size)
+
+
+def _load(
+    rate_qps: float,
+    num_rows: int,
+    arrivals: ArrivalsSpec,
+    sizes: QuerySizesSpec,
+    trial: Trial,
+    rng: np.random.Generator,
+) -> OpenLoad:
+    kept = max(trial.min_queries, math.ceil(trial.seconds * rate_qps))
+    warmup = math.ceil(_WARMUP_SHARE * kept)
+    count = kept + warmup
+    return OpenLoad(
+        arrival_s=arrivals.unit_times(count, rng) / rate_qps,
+        query_rows=rng.integers(num_rows, size=count),
+        fraction=sizes.fractions(count, rng),
+        warmup=warmup,
+    )
+
+
+def _compare(
+    fraction: float, rate_qps: float, prediction: TandemLoad, runs: Sequence[ServedRun]
+) -> VerifiedLoad:
+    clean = [run for run in runs if not run.polluted]
+    counted = clean or list(runs)
+    point = prediction.at(rate_qps)
+    notes = [note for run in counted for note in run.notes]
+    if len(clean) < len(runs):
+        worst = max((r.disturbance.words for r in runs if r.polluted), default="")
+        notes.append(f"{len(runs) - len(clean)} of {len(runs)} runs were disturbed: {worst}")
+    return VerifiedLoad(
+        load_fraction=fraction,
+        rate_qps=rate_qps,
+        predicted_p50_s=point.p50_s,
+        measured_p50_s=median_of([run.quantile_s(0.5) for run in counted]),
+        predicted_p99_s=point.p99_s,
+        measured_p99_s=median_of([run.quantile_s(0.99) for run in counted]),
+        predicted_throughput_qps=point.throughput_qps,
+        measured_throughput_qps=median_of([run.throughput_qps for run in counted]),
+        num_queries=sum(run.latency_s.size for run in counted),
+        polluted=not clean,
+        notes=tuple(dict.fromkeys(notes)),
+    )

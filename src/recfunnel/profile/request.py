@@ -1,0 +1,78 @@
+"""What is to be profiled, and where the answers lie."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from recfunnel.core.errors import StudyError
+from recfunnel.core.pipeline import Pipeline, stage_scorers
+from recfunnel.core.spec import Value
+
+HAND_OVER = "hand_over"
+"""Name of the entry for handing a query to a station: waking up, looking up, noting the answer."""
+
+
+class ProfileRequest(Value, frozen=True):
+    """What to time.
+
+    Args:
+        sizes: for each model, rising numbers of candidates; the first and last bound what may be
+            asked of the profile later.
+        num_threads: cores a call may use, each value profiled on its own.
+        platform: name the profiles carry.
+        repetitions: queries each model and size is timed with, at most.
+        seconds: rough limit on the whole measurement, loading models left out.
+        idle_ratio: mean pause after each call, in times the call took. Servers rest between
+            queries, and how busy the neighbours are decides how fast a call is.
+        seed: of the sample and its order.
+    """
+
+    sizes: dict[str, tuple[int, ...]]
+    num_threads: tuple[int, ...] = (1,)
+    platform: str = "cpu"
+    repetitions: int = 200
+    seconds: float = 90.0
+    idle_ratio: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.sizes or not self.num_threads:
+            raise StudyError("a profile needs at least one model and one number of threads")
+        for model, sizes in self.sizes.items():
+            if not sizes or sizes[0] < 1 or any(a >= b for a, b in pairwise(sizes)):
+                raise StudyError(f"profiled sizes of {model!r} are {sizes}; they must rise from 1")
+        if self.repetitions < 1 or self.seconds <= 0 or self.idle_ratio < 0:
+            raise StudyError(
+                "a profile needs repetitions and seconds above 0, and pauses not below"
+            )
+
+    @property
+    def all_sizes(self) -> tuple[int, ...]:
+        """Sizes of all models together, rising."""
+        return tuple(sorted({size for sizes in self.sizes.values() for size in sizes}))
+
+
+def sizes_of(
+    pipelines: Sequence[Pipeline],
+    score_inputs: Mapping[str, tuple[str, ...]],
+    smallest_fraction: float = 1.0,
+) -> dict[str, tuple[int, ...]]:
+    """The sizes at which pipelines call each model: what must be profiled to price them exactly.
+
+    Args:
+        pipelines: that will be priced.
+        score_inputs: for each model, the models whose scores it reads.
+        smallest_fraction: of the nominal candidates that a query may bring; below 1, a size for
+            such queries is added to each model.
+
+    Returns:
+        Rising sizes of every model called.
+    """
+    sizes: dict[str, set[int]] = {}
+    for pipeline in pipelines:
+        fewest = max(1, int(smallest_fraction * pipeline.stages[0].num_in))
+        for stage, calls in zip(
+            pipeline.stages, stage_scorers(pipeline, score_inputs), strict=True
+        ):
+            for model in calls:
+                sizes.setdefault(model, set()).update({stage.num_in, min(fewest, stage.num_in)})
+    return {model: tuple(sorted(found)) for model, found in sizes.items()}
