@@ -20,8 +20,8 @@ class ArrivalsContract:
     """
 
     spec: Any
-    num_queries: int = 20_000
-    rate_stderr: float = 0.00707
+    num_queries: int = 200_000
+    rate_stderr: float = 0.00224
 
     def test_the_spec_survives_being_written_and_read(self) -> None:
         """As plain data with its kind."""

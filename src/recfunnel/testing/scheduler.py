@@ -1,23 +1,14 @@
 """What every policy keeps to; subclass `SchedulerContract` and set `spec`."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+import numpy as np
 
 from recfunnel.core.spec import to_builtins
 from recfunnel.schedule.base import PathState, schedulers
 
-_PATHS = st.lists(
-    st.builds(
-        PathState,
-        ndcg=st.floats(0, 1),
-        predicted_latency_s=st.floats(1e-6, 10),
-        backlog_s=st.floats(0, 10),
-    ),
-    min_size=1,
-    max_size=6,
-)
+NUM_CASES = 200
 
 
 class SchedulerContract:
@@ -33,15 +24,28 @@ class SchedulerContract:
         """As plain data with its kind."""
         assert schedulers.parse(to_builtins(self.spec)) == self.spec
 
-    @given(paths=_PATHS, budget_s=st.floats(-10, 10))
-    def test_it_chooses_a_path_that_exists(self, paths: list[PathState], budget_s: float) -> None:
+    def test_it_chooses_a_path_that_exists(self) -> None:
         """Whatever the queues and the time left, even when the deadline has passed."""
-        given_paths = paths * self.num_paths
-        assert 0 <= self.spec.build().choose(given_paths, budget_s=budget_s) < len(given_paths)
+        for paths, budget_s in self._cases():
+            assert 0 <= self.spec.build().choose(paths, budget_s=budget_s) < len(paths)
 
-    @given(paths=_PATHS, budget_s=st.floats(-10, 10))
-    def test_equal_states_are_answered_alike(self, paths: list[PathState], budget_s: float) -> None:
+    def test_equal_states_are_answered_alike(self) -> None:
         """Two fresh policies agree: nothing but what they are given decides."""
-        given_paths = paths * self.num_paths
-        first = self.spec.build().choose(given_paths, budget_s=budget_s)
-        assert self.spec.build().choose(tuple(given_paths), budget_s=budget_s) == first
+        for paths, budget_s in self._cases():
+            first = self.spec.build().choose(paths, budget_s=budget_s)
+            assert self.spec.build().choose(tuple(paths), budget_s=budget_s) == first
+
+    def _cases(self) -> Iterator[tuple[list[PathState], float]]:
+        # Plain draws: hypothesis refuses one test method shared by several subclasses.
+        rng = np.random.default_rng(1)
+        for _ in range(NUM_CASES):
+            num_paths = self.num_paths + int(rng.integers(6))
+            paths = [
+                PathState(
+                    ndcg=float(rng.choice([0.0, 0.5, 1.0, rng.random()])),
+                    predicted_latency_s=float(10.0 ** rng.uniform(-6, 1)),
+                    backlog_s=float(rng.choice([0.0, 10.0 ** rng.uniform(-6, 1)])),
+                )
+                for _ in range(num_paths)
+            ]
+            yield paths, float(rng.choice([0.0, rng.uniform(-1, 10), 10.0 ** rng.uniform(-6, 1)]))
