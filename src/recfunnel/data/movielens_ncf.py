@@ -1,7 +1,10 @@
 """The leave-one-out protocol of neural collaborative filtering (He et al. 2017) on ML-1M.
 
-Its files lie in `ncf/`: `ml-1m.train.rating_no_ts` or `ml-1m.train.rating`, `ml-1m.test.rating`,
-`ml-1m.test.negative` (99 unseen movies a user) and `item_map.tsv` (their item number to MovieID).
+Its files lie in `ncf/`: `ml-1m.train.rating` (or `ml-1m.train.rating_no_ts`, without its time
+column), `ml-1m.test.rating`, and `ml-1m.test.negative` (99 unseen movies a user). User numbers are
+user rows. Item numbers follow `item_map.tsv` (columns ncf_item, movie_id) where there is one, else
+the order in which movies first appear in `ratings.dat`, which is how the published ones came about.
+
 Column 99 of every candidate list is the positive, so that ties count against the model; a negative
 that is the positive itself (156 users of the published file) is excluded.
 """
@@ -17,7 +20,7 @@ from recfunnel.core.errors import DataError
 from recfunnel.core.features import Features, FeatureSchema
 from recfunnel.core.seeds import rng_for
 from recfunnel.data.delimited import Column, Layout, read_table
-from recfunnel.data.files import digests, locate
+from recfunnel.data.files import digests, exists, locate
 from recfunnel.data.implicit import interactions
 from recfunnel.data.movielens_files import RATING_COLUMNS, RawMovieLens
 from recfunnel.data.rating_features import (
@@ -30,11 +33,12 @@ from recfunnel.data.rating_features import (
 
 NUM_NEGATIVES = 99
 
-_REMEDY = "put the files of the NCF repository (Data/ml-1m.*) and item_map.tsv in ncf/, or use "
-_NAMES = ("item_map.tsv", "ml-1m.train.rating_no_ts", "ml-1m.test.rating", "ml-1m.test.negative")
+_REMEDY = "put the files of the NCF repository (Data/ml-1m.*) in ncf/, or use split = 'random'"
+_NO_TIME = "ml-1m.train.rating_no_ts"
+_NAMES = ("ml-1m.train.rating", "ml-1m.test.rating", "ml-1m.test.negative")
 _MAP = Layout((Column("ncf_item", "int"), Column("movie_id", "int")), has_header=True)
-_TRAIN = Layout(RATING_COLUMNS[:3])
-_TEST = Layout(RATING_COLUMNS)
+_WITHOUT_TIME = Layout(RATING_COLUMNS[:3])
+_WITH_TIME = Layout(RATING_COLUMNS)
 _NEGATIVES = Layout(
     (Column("key"), *(Column(f"negative{n}", "int") for n in range(1, NUM_NEGATIVES + 1)))
 )
@@ -67,11 +71,14 @@ def leave_one_out_dataset(
     Raises:
         DataError: a file is missing or malformed, or names an unknown item.
     """
-    paths = [locate(folder / "ncf", name, _REMEDY + "split = 'random'") for name in _NAMES]
-    item_rows = _item_rows(paths[0], raw)
-    train = _ratings(read_table(paths[1], _TRAIN), item_rows, paths[1])
-    test = _ratings(read_table(paths[2], _TEST), item_rows, paths[2])
-    negatives = _negatives(paths[3], test, item_rows)
+    ncf = folder / "ncf"
+    timeless = exists(ncf, _NO_TIME)
+    train_layout, train_name = (_WITHOUT_TIME, _NO_TIME) if timeless else (_WITH_TIME, _NAMES[0])
+    paths = [locate(ncf, name, _REMEDY) for name in (train_name, *_NAMES[1:])]
+    item_rows, num_users = _item_rows(ncf, raw), raw.users.height
+    train = _ratings(read_table(paths[0], train_layout), item_rows, num_users, paths[0])
+    test = _ratings(read_table(paths[1], _WITH_TIME), item_rows, num_users, paths[1])
+    negatives = _negatives(paths[2], test, item_rows)
     rng = rng_for(seed, "movielens", "leave_one_out")
     left = _one_each(train.users, rng)
     validation = train.take(left)
@@ -104,33 +111,44 @@ def _with_files(provenance: Provenance, paths: list[Path]) -> Provenance:
     )
 
 
-def _item_rows(path: Path, raw: RawMovieLens) -> IntArray:
-    table = read_table(path, _MAP).sort("ncf_item")
-    if table["ncf_item"].to_list() != list(range(table.height)):
-        raise DataError(f"{path}: ncf_item must run from 0 to {table.height - 1} without gaps")
+def _item_rows(folder: Path, raw: RawMovieLens) -> IntArray:
+    table = raw.ratings.select(pl.col("item").unique(maintain_order=True).alias("movie_id"))
+    if exists(folder, "item_map.tsv"):
+        table = _item_map(locate(folder, "item_map.tsv"))
     known = pl.DataFrame({"movie_id": raw.movies["item"]}).with_row_index("row")
     rows = table.join(known, on="movie_id", how="left", maintain_order="left")
     strangers = rows.filter(pl.col("row").is_null())
     if strangers.height:
-        raise DataError(f"{path}: movie {strangers['movie_id'][0]} has no rating in ratings.dat")
+        raise DataError(
+            f"{folder / 'item_map.tsv'}: movie {strangers['movie_id'][0]} has no rating in "
+            "ratings.dat"
+        )
     numbers: IntArray = rows["row"].to_numpy().astype(np.int64)
     return numbers
 
 
-def _ratings(frame: pl.DataFrame, item_rows: IntArray, path: Path) -> RatingLog:
-    items = frame["item"].to_numpy()
-    _check_items(items, item_rows, path)
+def _item_map(path: Path) -> pl.DataFrame:
+    table = read_table(path, _MAP).sort("ncf_item")
+    if table["ncf_item"].to_list() != list(range(table.height)):
+        raise DataError(f"{path}: ncf_item must run from 0 to {table.height - 1} without gaps")
+    return table
+
+
+def _ratings(frame: pl.DataFrame, item_rows: IntArray, num_users: int, path: Path) -> RatingLog:
+    users, items = frame["user"].to_numpy(), frame["item"].to_numpy()
+    _check_numbers(users, num_users, "user", path)
+    _check_numbers(items, item_rows.size, "item", path)
     rating = frame["rating"].to_numpy().astype(np.float32)
-    return RatingLog(frame["user"].to_numpy(), item_rows[items], rating)
+    return RatingLog(users, item_rows[items], rating)
 
 
-def _check_items(items: IntArray, item_rows: IntArray, path: Path) -> None:
-    wrong = np.flatnonzero((items < 0) | (items >= item_rows.size))
+def _check_numbers(numbers: IntArray, limit: int, what: str, path: Path) -> None:
+    wrong = np.flatnonzero((numbers < 0) | (numbers >= limit))
     if wrong.size:
-        line = int(wrong[0]) * items.shape[0] // items.size + 1
+        line = int(wrong[0]) * numbers.shape[0] // numbers.size + 1
         raise DataError(
-            f"{path}, line {line}: item {items.flat[wrong[0]]} is not in item_map.tsv "
-            f"(0 to {item_rows.size - 1})"
+            f"{path}, line {line}: {what} {numbers.flat[wrong[0]]} is unknown; {what}s run from 0 "
+            f"to {limit - 1}"
         )
 
 
@@ -140,7 +158,7 @@ def _negatives(path: Path, test: RatingLog, item_rows: IntArray) -> IntArray:
     if users != test.users.tolist():
         raise DataError(f"{path} and ml-1m.test.rating must list the same users in one order")
     numbers = frame.drop("key").to_numpy()
-    _check_items(numbers, item_rows, path)
+    _check_numbers(numbers, item_rows.size, "item", path)
     rows: IntArray = item_rows[numbers]
     return rows
 
