@@ -1,0 +1,119 @@
+"""Which pipelines a plan looks at: every model, order and keep-count of a stated space, exactly."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, permutations
+
+from recfunnel.core.errors import StudyError
+from recfunnel.core.pipeline import Pipeline, pipeline_of
+from recfunnel.core.spec import Value
+
+MAX_STAGES = 4
+"""More stages than this are refused: nothing here was ever tested with them."""
+
+
+class SearchSpace(Value, frozen=True):
+    """What may be combined.
+
+    Args:
+        models: names considered; empty means every model of the study.
+        max_stages: pipelines of 1 to this many stages.
+        keep_counts: what a stage that is not the last may keep.
+        num_answers: k, items the last stage answers.
+        thread_counts: cores one server may use for one query; each needs its own profile.
+    """
+
+    models: tuple[str, ...] = ()
+    max_stages: int = 3
+    keep_counts: tuple[int, ...] = (64, 128, 256, 512, 1024)
+    num_answers: int = 64
+    thread_counts: tuple[int, ...] = (1,)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_stages <= MAX_STAGES:
+            raise StudyError(f"max_stages is {self.max_stages}, must be 1 to {MAX_STAGES}")
+        if self.num_answers < 1:
+            raise StudyError(f"num_answers is {self.num_answers}, must be at least 1")
+        if any(num_threads < 1 for num_threads in self.thread_counts) or not self.thread_counts:
+            raise StudyError(f"thread_counts {self.thread_counts} must name counts of at least 1")
+        for what in ("models", "keep_counts", "thread_counts"):
+            _no_repeats(what, getattr(self, what))
+        short = [keep for keep in self.keep_counts if keep < self.num_answers]
+        if short:
+            raise StudyError(
+                f"keep-count {short[0]} is below the {self.num_answers} items that are answered; "
+                f"remove it from keep_counts or lower num_answers"
+            )
+        if self.max_stages > 1 and not self.keep_counts:
+            raise StudyError(
+                f"max_stages is {self.max_stages} but keep_counts is empty; "
+                "give keep-counts or set max_stages to 1"
+            )
+
+    def check(self, models: Sequence[str], num_candidates: int) -> None:
+        """Hold the space against the models and candidates there are.
+
+        Args:
+            models: every model of the study.
+            num_candidates: that a query brings.
+
+        Raises:
+            StudyError: an unknown model, fewer candidates than answers, a keep-count that keeps
+                everything.
+        """
+        unknown = [name for name in self.models if name not in models]
+        if unknown:
+            raise StudyError(f"space.models names {unknown[0]!r}; known: {', '.join(models)}")
+        if num_candidates < self.num_answers:
+            raise StudyError(
+                f"{self.num_answers} items are answered but queries have only {num_candidates} "
+                f"candidates; lower num_answers to at most {num_candidates}"
+            )
+        large = [keep for keep in self.keep_counts if keep >= num_candidates]
+        if self.max_stages > 1 and large:
+            raise StudyError(
+                f"keep-count {large[0]} must be below the {num_candidates} candidates of a query; "
+                "remove it from keep_counts"
+            )
+
+
+def _no_repeats(what: str, values: tuple[object, ...]) -> None:
+    twice = [value for value in values if values.count(value) > 1]
+    if twice:
+        raise StudyError(f"space.{what} names {twice[0]!r} twice")
+
+
+def enumerate_pipelines(
+    space: SearchSpace, models: Sequence[str], num_candidates: int
+) -> tuple[Pipeline, ...]:
+    """Every pipeline of the space, short ones first, in an order that depends on nothing else.
+
+    No model appears twice. Keep-counts fall strictly from stage to stage: a stage that keeps all
+    it reads only adds time. The last stage answers k items and may get exactly k to reorder.
+
+    Args:
+        space: what may be combined.
+        models: every model of the study.
+        num_candidates: that a query brings.
+
+    Returns:
+        The pipelines.
+
+    Raises:
+        StudyError: the space does not fit the models or the candidates.
+    """
+    space.check(models, num_candidates)
+    names = space.models or tuple(models)
+    return tuple(_pipelines(space, names, num_candidates))
+
+
+def _pipelines(space: SearchSpace, names: Sequence[str], num_candidates: int) -> Iterator[Pipeline]:
+    falling = sorted(space.keep_counts, reverse=True)
+    for num_stages in range(1, space.max_stages + 1):
+        for chosen in permutations(names, num_stages):
+            for keeps in combinations(falling, num_stages - 1):
+                yield pipeline_of(chosen, (num_candidates, *keeps, space.num_answers))
+
+
+def single_stage(model: str, num_candidates: int, num_answers: int) -> Pipeline:
+    """One model alone ranks everything."""
+    return pipeline_of((model,), (num_candidates, num_answers))
