@@ -50,6 +50,7 @@ def _explained(path: Path) -> Iterator[None]:
             errno.EPERM: "no permission to write there; choose another folder",
             errno.EROFS: "the file system is read-only; choose another folder",
             errno.ENOTDIR: "a part of that path is a file, not a folder",
+            errno.EEXIST: "a part of that path is a file, not a folder",
         }.get(error.errno or 0)
         if reason is None:
             raise

@@ -66,7 +66,7 @@ def answer(summary: RunSummary) -> Answer:
     """The answer of a run, whatever part of it has run."""
     plan = summary.plan
     if plan is None:
-        return Answer("pending", "No plan yet", f"The plan is {NOT_MEASURED}.")
+        return Answer("pending", "No plan yet", "Run `recfunnel plan` to find one.")
     if plan.shortfall is not None:
         return _infeasible(summary, plan, plan.shortfall)
     assert plan.chosen is not None  # a plan has one of the two
@@ -132,7 +132,7 @@ def _verified(summary: RunSummary) -> KeyNumber:
     if row is None:
         return KeyNumber("verified p99", NOT_MEASURED, "the prediction was not held against a run")
     return KeyNumber(
-        f"measured p99 at {percent(row.load_fraction)} load",
+        f"p99 measured at {rate(row.rate_qps)}",
         duration_estimate(row.measured_p99_s),
         f"predicted {duration(row.predicted_p99_s.mean)}, {signed_percent(row.p99_error)}",
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INK = "#1c2430"
 MUTED = "#66707f"
-FAINT = "#c3c9d2"
+FAINT = "#b3bac6"
 GRID = "#e8ebef"
 CHOSEN = "#d55e00"
 BASELINES = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a5cba")
@@ -115,6 +115,12 @@ def new_axes(width_in: float = 8.4, height_in: float = 4.4) -> tuple["Canvas", "
     axes.grid(visible=True, color=GRID, linewidth=0.8)
     axes.tick_params(length=0, pad=5)
     return canvas, axes
+
+
+def settle(canvas: "Canvas") -> None:
+    """Arrange the parts once and keep them there, so that every copy of a figure is the same."""
+    canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")
 
 
 def house_style() -> Any:

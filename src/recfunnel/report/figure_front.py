@@ -8,7 +8,7 @@ import numpy as np
 
 from recfunnel.core.results import DesignPoint, ServingPlan
 from recfunnel.report.answer import short_name
-from recfunnel.report.figure import CHOSEN, FAINT, INK, MUTED, Figure, house_style, new_axes
+from recfunnel.report.figure import CHOSEN, FAINT, INK, MUTED, Figure, house_style, new_axes, settle
 from recfunnel.report.figure_labels import Label, place_labels
 from recfunnel.report.figure_ticks import mark_durations, mark_numbers
 from recfunnel.report.formatting import (
@@ -81,8 +81,9 @@ def _draw(canvas: "Canvas", axes: "Axes", summary: RunSummary, plan: ServingPlan
         color=MUTED,
     )
     mark_numbers(axes.xaxis)
-    place_labels(axes, _labels(plan, scale), _dots(plan, scale))
     _draw_legend(axes)
+    settle(canvas)
+    place_labels(axes, _labels(plan, scale), _dots(plan, scale))
     return {f"point-{i}": _tooltip(p, plan) for i, p in enumerate(plan.front.points)}
 
 
@@ -205,9 +206,12 @@ def _draw_baselines(axes: "Axes", plan: ServingPlan, scale: _Scale) -> None:
 
 
 def _draw_legend(axes: "Axes") -> None:
+    from matplotlib.lines import Line2D
+
     order = ("Pareto front", "chosen", "baseline", "below the scale", "evaluated")
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     names = [name for name in order if name in handles]
+    handles["Pareto front"] = Line2D([], [], linestyle="", marker="o", color="#21918c")
     axes.legend(
         [handles[n] for n in names],
         names,

@@ -12,6 +12,7 @@ from recfunnel.report.figure import (
     Figure,
     house_style,
     new_axes,
+    settle,
 )
 from recfunnel.report.figure_ticks import mark_durations
 from recfunnel.report.findings import LoadCurve, LoadPoint
@@ -33,6 +34,7 @@ def load_figure(summary: RunSummary) -> Figure | None:
             _draw_curve(axes, curve, colour)
         _draw_target(axes, summary)
         _label_axes(axes, curves)
+        settle(canvas)
     saturated = [
         f"{c.name} saturates at {rate(c.saturation_qps)}"
         for c in curves

@@ -4,10 +4,11 @@ import math
 from typing import TYPE_CHECKING
 
 from recfunnel.core.results import Estimate
-from recfunnel.report.figure import CHOSEN, INK, MUTED, Figure, house_style, new_axes
+from recfunnel.report.figure import CHOSEN, INK, MUTED, Figure, house_style, new_axes, settle
 from recfunnel.report.findings import QualityAttribution
 from recfunnel.report.formatting import count, estimate
 from recfunnel.report.summary import RunSummary
+from recfunnel.report.tables import last_model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ def quality_figure(summary: RunSummary) -> Figure | None:
     canvas, axes = new_axes(height_in=1.5 + 0.46 * (len(parts.stages) + 2))
     with house_style():
         _draw(axes, parts, summary.k)
+        settle(canvas)
     losses = "; ".join(f"{s.stage.model} loses {estimate(s.loss)}" for s in parts.stages)
     return Figure(
         "quality",
@@ -44,7 +46,7 @@ def _draw(axes: "Axes", parts: QualityAttribution, k: int) -> None:
         _loss_bar(axes, row, top, part.loss, _CUT)
         top -= part.loss.mean
     last = len(labels)
-    labels.append("order of what is left")
+    labels.append(f"{last_model(parts)} orders what is left")
     _loss_bar(axes, last, top, parts.ordering_loss, _ORDER)
     labels.append(f"served, NDCG@{k}")
     _bar(axes, last + 1, 0.0, parts.ndcg, CHOSEN, estimate(parts.ndcg), bold=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recfunnel.core.results import Estimate
-from recfunnel.report.figure import BASELINES, CHOSEN, MUTED, Figure, house_style, new_axes
+from recfunnel.report.figure import BASELINES, CHOSEN, MUTED, Figure, house_style, new_axes, settle
 from recfunnel.report.figure_ticks import mark_durations
 from recfunnel.report.findings import VerificationRow
 from recfunnel.report.formatting import percent
@@ -28,6 +28,7 @@ def verification_figure(summary: RunSummary) -> Figure | None:
         for name, colour in _colours(rows).items():
             _draw_path(axes, [r for r in rows if r.name == name], colour)
         _label_axes(axes)
+        settle(canvas)
     clean = [abs(r.p99_error) for r in rows if not r.polluted]
     inside = sum(error <= LARGE_ERROR for error in clean)
     return Figure(

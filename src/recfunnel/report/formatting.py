@@ -19,7 +19,7 @@ MISSING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 _DURATION_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{MICRO SIGN}s"))
 _SIZE_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
-_COUNT_UNITS = ((1e9, "G"), (1e6, "M"), (1e4, "k"))
+_COUNT_UNITS = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -113,8 +113,8 @@ def short_count(value: float | None) -> str:
     """A large number in three digits: `33.8 M`."""
     if value is None:
         return MISSING
-    for scale, unit in _COUNT_UNITS:
-        if value >= scale:
+    for least, scale, unit in _COUNT_UNITS:
+        if value >= least:
             return f"{significant(value / scale)} {unit}"
     return f"{value:,.0f}"
 

@@ -5,7 +5,7 @@ import math
 from recfunnel.core.pipeline import Path
 from recfunnel.core.results import DesignPoint, Estimate, ServingPlan
 from recfunnel.report.facts import ModelRow
-from recfunnel.report.findings import VerificationRow
+from recfunnel.report.findings import QualityAttribution, VerificationRow
 from recfunnel.report.formatting import (
     MISSING,
     count,
@@ -63,6 +63,33 @@ def models_table(summary: RunSummary) -> Table:
     )
     ranked = sorted(summary.models, key=lambda m: -math.inf if m.ndcg is None else -m.ndcg.mean)
     return Table("models", "Models, each alone", columns, tuple(map(_model_row, ranked)))
+
+
+def model_quality_table(summary: RunSummary) -> Table:
+    """How well each model ranks alone."""
+    picks = ("model", "kind", "validation", "NDCG@", "hit rate@", "recall@", "MRR")
+    return _picked(models_table(summary), "model-quality", "How well each ranks", picks)
+
+
+def model_cost_table(summary: RunSummary) -> Table:
+    """What each model costs alone."""
+    whole = models_table(summary)
+    left_out = ("kind", "validation", "hit rate@", "recall@", "MRR", "NDCG@")
+    picks = tuple(c.title for c in whole.columns if not c.title.startswith(left_out))
+    return _picked(whole, "model-cost", "What each costs", picks)
+
+
+def _picked(table: Table, name: str, title: str, picks: tuple[str, ...]) -> Table:
+    """The columns whose titles begin with one of `picks`."""
+    kept = [i for i, column in enumerate(table.columns) if column.title.startswith(picks)]
+    return Table(
+        name,
+        title,
+        tuple(table.columns[i] for i in kept),
+        tuple(Row(tuple(row.cells[i] for i in kept), row.tone) for row in table.rows),
+        table.caption,
+        table.empty,
+    )
 
 
 def _model_row(model: ModelRow) -> Row:
@@ -170,16 +197,26 @@ def verification_table(summary: RunSummary) -> Table:
         Column("p99 predicted", "simulated", True),
         Column("p99 measured", "served for real", True),
         Column("p99 error", "predicted over measured, less 1", True),
-        Column("notes", "what disturbed the row", in_terminal=False),
     )
     rows = tuple(map(_verification_row, summary.verification))
+    return Table(
+        "verification", "Predicted against measured", columns, rows, _verification_notes(summary)
+    )
+
+
+def _verification_notes(summary: RunSummary) -> str:
     polluted = sum(row.polluted for row in summary.verification)
-    caption = f"* {polluted} of {len(rows)} rows were disturbed and prove nothing." * bool(polluted)
-    return Table("verification", "Predicted against measured", columns, rows, caption)
+    total = len(summary.verification)
+    marked = [f"* disturbed, proves nothing: {polluted} of {total} rows."] if polluted else []
+    notes = [
+        f"{row.name} at {percent(row.load_fraction)}: {'; '.join(row.notes)}."
+        for row in summary.verification
+        if row.notes
+    ]
+    return " ".join([*marked, *notes])
 
 
 def _verification_row(row: VerificationRow) -> Row:
-    notes = ("disturbed", *row.notes) if row.polluted else row.notes
     return Row(
         (
             Cell(row.name + (" *" if row.polluted else "")),
@@ -193,7 +230,6 @@ def _verification_row(row: VerificationRow) -> Row:
             duration_cell(row.predicted_p99_s),
             duration_cell(row.measured_p99_s),
             _error_cell(row.p99_error, row.polluted),
-            Cell("; ".join(notes)),
         ),
         "muted" if row.polluted else "plain",
     )
@@ -226,6 +262,11 @@ def quality_table(summary: RunSummary) -> Table:
         )
         for s in parts.stages
     ]
-    order = Cell("its order of what is left"), estimate_cell(parts.ndcg)
+    order = Cell(f"{last_model(parts)} orders what is left"), estimate_cell(parts.ndcg)
     rows.append(Row((*order, estimate_cell(parts.ordering_loss))))
     return Table("quality", "Quality lost by stage", columns, tuple(rows))
+
+
+def last_model(parts: QualityAttribution) -> str:
+    """The model whose order is served."""
+    return parts.stages[-1].stage.model if parts.stages else "the model"
