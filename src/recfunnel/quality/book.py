@@ -192,6 +192,6 @@ class ScoreBook:
 
 
 def _sharing_key(pipeline: Pipeline) -> tuple[object, ...]:
-    """Sorts pipelines of one front together, then those of one second model, and so on."""
-    sizes = tuple(stage.num_out for stage in pipeline.stages)
+    """Sorts pipelines of one front together, then those of one second model, deepest first."""
+    sizes = tuple(-stage.num_out for stage in pipeline.stages)
     return (pipeline.models[0], pipeline.models[1:], sizes)

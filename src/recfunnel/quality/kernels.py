@@ -1,11 +1,11 @@
 """Compiled inner loops: ranks of relevant columns among the survivors of a funnel.
 
 Letters: J judged queries, C columns, D depth (places of the front stage's list that are looked
-at), V relevant columns. A *pair table* (J, D) holds, at place i of the front model's list, the
-rank (0 is best) that another model gives the column there among all columns.
+at), K columns a stage read, V relevant columns. A *rank table* (J, C) holds the rank (0 is best)
+that a model gives each column among all. A *pair table* (J, D) holds, at place i of one model's
+list, the rank that another model gives the column there.
 
-Ranks are distinct whole numbers, so ties are settled before and one narrow compare decides. The
-largest value of the array's type is no rank: it marks a place that no longer takes part. All
+Ranks are distinct whole numbers, so ties are settled before and one narrow compare decides. All
 loops release the interpreter lock and work on rows `start:stop`, so threads share the queries.
 """
 
@@ -85,85 +85,96 @@ def cutoff(row: Ranks, keep: int, num_columns: int) -> int:
 
 
 @compiled
-def living(pair: Ranks, alive: BoolArray, query: int, num: int) -> Ranks:
-    """The first `num` ranks of a query, marked where `alive` (J, D) is false; (0, 0) is all."""
-    if alive.shape[0] == 0:
-        return pair[query, :num]
-    row = pair[query, :num].copy()
-    mark = np.iinfo(pair.dtype).max
-    for place in range(num):
-        if not alive[query, place]:
-            row[place] = mark
-    return row
+def ranks_read(
+    table: Ranks, is_pair: bool, columns: Ranks, query: int, num_read: int, buffer: Ranks
+) -> Ranks:
+    """Ranks of the `num_read` columns a stage reads of one query; may live in `buffer`."""
+    if is_pair:
+        return table[query, :num_read]
+    for i in range(np.uint64(num_read)):
+        buffer[i] = table[query, columns[query, i]]
+    return buffer[:num_read]
 
 
 @compiled
 def narrow(
-    pair: Ranks,
-    alive: BoolArray,
-    num_places: IntArray,
+    table: Ranks,
+    is_pair: bool,
+    columns: Ranks,
+    num_read: IntArray,
     keep: int,
     num_columns: int,
     start: int,
     stop: int,
-    out: BoolArray,
+    kept: Ranks,
+    cutoffs: IntArray,
 ) -> None:
-    """Keep the best `keep` living places of each query, as the pair table ranks them.
+    """Keep the best columns of what a stage reads.
 
     Args:
-        pair: (J, D).
-        alive: (J, D), places still in; (0, 0) means all.
-        num_places: (J,), places of the front's list that its stage kept.
-        keep: of this stage.
+        table: a rank table, or a pair table whose list `columns` begins.
+        is_pair: which of the two.
+        columns: (J, K), what the stage reads.
+        num_read: (J,), how many of them count.
+        keep: how many the stage keeps.
         num_columns: C.
         start: first query.
         stop: one after the last query.
-        out: (J, D), written: the places that stay.
+        kept: (J, keep), written from the left: the columns that stay, in the order read.
+        cutoffs: (J,), written: the largest rank that stays.
     """
+    buffer = np.empty(columns.shape[1], table.dtype)
     for query in range(start, stop):
-        row = living(pair, alive, query, num_places[query])
+        row = ranks_read(table, is_pair, columns, query, num_read[query], buffer)
         last = cutoff(row, keep, num_columns)
-        for place in range(row.size):
-            out[query, place] = row[place] <= last
+        cutoffs[query] = last
+        num_kept = 0
+        for i in range(row.size):
+            if row[i] <= last:
+                kept[query, num_kept] = columns[query, i]
+                num_kept += 1
 
 
 @compiled
 def rank_relevant(
-    pair: Ranks,
-    alive: BoolArray,
-    num_places: IntArray,
+    table: Ranks,
+    is_pair: bool,
+    columns: Ranks,
+    num_read: IntArray,
     offsets: IntArray,
-    front_places: Ranks,
+    relevant: Ranks,
+    alive: BoolArray,
     depth: int,
     num_columns: int,
     start: int,
     stop: int,
     out: IntArray,
 ) -> None:
-    """Rank each relevant column among the living places of its query.
+    """Rank each relevant column among the columns the last stage reads.
 
     Args:
-        pair: (J, D), of the last stage's model.
-        alive: (J, D), places still in; (0, 0) means all.
-        num_places: (J,), places of the front's list that its stage kept.
+        table: a rank table, or a pair table whose list `columns` begins.
+        is_pair: which of the two.
+        columns: (J, K), what the stage reads.
+        num_read: (J,), how many of them count.
         offsets: (J + 1,), each query's relevant columns.
-        front_places: (V,), place of each relevant column in the front's list.
+        relevant: (V,), rank of each among all columns.
+        alive: (V,), whether it is among the columns read.
         depth: places of the answer that matter.
         num_columns: C.
         start: first query.
         stop: one after the last query.
         out: (V,), written: 1 to depth, or 0 for not shown.
     """
+    buffer = np.empty(columns.shape[1], table.dtype)
     for query in range(start, stop):
-        row = living(pair, alive, query, num_places[query])
+        row = ranks_read(table, is_pair, columns, query, num_read[query], buffer)
         last = num_columns - 1
         if offsets[query + 1] - offsets[query] > FEW_RELEVANT:
             last = cutoff(row, depth, num_columns)
         for v in range(offsets[query], offsets[query + 1]):
             out[v] = 0
-            place = np.int64(front_places[v])
-            # A marked place holds a number above every rank, so it fails this test too.
-            if place < row.size and row[place] <= last:
-                better = count_below(row, row[place])
+            if alive[v] and relevant[v] <= last:
+                better = count_below(row, relevant[v])
                 if better < depth:
                     out[v] = better + 1

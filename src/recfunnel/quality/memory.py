@@ -1,19 +1,26 @@
 """A cache that holds no more than a stated number of bytes."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Any
-
-from numpy.typing import NDArray
+from collections.abc import Hashable
+from typing import Any, Protocol
 
 from recfunnel.core.errors import InvalidInput
 
 
+class Sized(Protocol):
+    """Anything that knows how much memory it takes, such as an array."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes."""
+        ...
+
+
 class BoundedCache:
-    """Arrays by key; the least recently used leave first. For one thread at a time.
+    """Tables by key; the least recently used leave first. For one thread at a time.
 
     Args:
-        limit_bytes: never exceeded; an array larger than that is built anew at each request.
+        limit_bytes: never exceeded; a table larger than that is not kept at all.
 
     Raises:
         InvalidInput: a negative limit.
@@ -24,24 +31,22 @@ class BoundedCache:
             raise InvalidInput(f"the cache may hold {limit_bytes} bytes; give 0 or more")
         self.limit_bytes = limit_bytes
         self.held_bytes = 0
-        self._arrays: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
+        self._tables: OrderedDict[Hashable, Any] = OrderedDict()
 
-    def get(self, key: Hashable, build: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """The array under `key`, built when it is not held."""
-        if key in self._arrays:
-            self._arrays.move_to_end(key)
-            return self._arrays[key]
-        array = build()
-        if array.nbytes <= self.limit_bytes:
-            self._make_room(array.nbytes)
-            self._arrays[key] = array
-            self.held_bytes += array.nbytes
-        return array
+    def find(self, key: Hashable) -> Any | None:
+        """The table under `key`, or None when it is not held."""
+        if key in self._tables:
+            self._tables.move_to_end(key)
+        return self._tables.get(key)
 
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._arrays
-
-    def _make_room(self, num_bytes: int) -> None:
-        while self.held_bytes + num_bytes > self.limit_bytes:
-            _, oldest = self._arrays.popitem(last=False)
-            self.held_bytes -= oldest.nbytes
+    def keep(self, key: Hashable, table: Sized) -> None:
+        """Hold a table in place of any older one of that key, as long as there is room."""
+        older = self._tables.pop(key, None)
+        if older is not None:
+            self.held_bytes -= older.nbytes
+        if table.nbytes <= self.limit_bytes:
+            while self.held_bytes + table.nbytes > self.limit_bytes:
+                _, oldest = self._tables.popitem(last=False)
+                self.held_bytes -= oldest.nbytes
+            self._tables[key] = table
+            self.held_bytes += table.nbytes
