@@ -77,8 +77,8 @@ def full_ranking(
     keys, rating = keys[keep], rating[keep]
     if not keys.size:
         raise DataError(
-            f"none of {len(held_out.users)} held-out ratings reaches {judgement.min_rating:g}, "
-            "so there is no query; lower min_rating or hold out more"
+            f"none of {len(held_out.users)} held-out ratings is at least {judgement.min_rating:g} "
+            "and of an unseen item, so there is no query; lower min_rating or hold out more"
         )
     gains = np.ones_like(rating) if judgement.gain == "binary" else rating
     relevance = Ragged.from_pairs(keys // num_items, keys % num_items, num_users, gains)

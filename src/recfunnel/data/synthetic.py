@@ -88,7 +88,7 @@ class Synthetic(Spec, DatasetSpec, frozen=True, tag="synthetic"):
         Raises:
             DataError: the sizes leave a split empty.
         """
-        world = _world(self, seed)
+        world = world_of(self, seed)
         log = _all_ratings(world, progress)
         rng = rng_for(seed, "synthetic", "split")
         shares = "/".join(f"{share:g}" for share in self.fractions)
@@ -123,7 +123,7 @@ def planted_scores(spec: Synthetic, seed: int, users: IntArray | None = None) ->
     Returns:
         float32 (B, I), probabilities.
     """
-    world = _world(spec, seed)
+    world = world_of(spec, seed)
     rows = np.arange(spec.num_users, dtype=np.int64) if users is None else users
     scores = np.empty((rows.size, spec.num_items), np.float32)
     test = spec.fractions[2]
@@ -134,7 +134,8 @@ def planted_scores(spec: Synthetic, seed: int, users: IntArray | None = None) ->
     return scores
 
 
-def _world(spec: Synthetic, seed: int) -> World:
+def world_of(spec: Synthetic, seed: int) -> World:
+    """The world behind a spec and seed."""
     size = WorldSize(
         num_users=spec.num_users,
         num_items=spec.num_items,
