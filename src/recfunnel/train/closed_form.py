@@ -1,0 +1,51 @@
+"""What fits without epochs share: the one validation value, and the report."""
+
+import time
+from collections.abc import Callable
+
+from torch import nn
+
+from recfunnel.train.base import FitReport, TrainingTask
+from recfunnel.train.judging import clicks_judge, ranking_judge
+
+NUM_VALIDATION_QUERIES = 2000
+"""Validation queries behind the one value a closed form reports."""
+
+
+def report_fit(
+    model: nn.Module, task: TrainingTask, fit: Callable[[], None], k: int, notes: tuple[str, ...]
+) -> FitReport:
+    """Run a fit that has no epochs and report its one validation value.
+
+    Args:
+        model: ends fitted.
+        task: names the data.
+        fit: fills the model.
+        k: list length of NDCG.
+        notes: for the report.
+
+    Returns:
+        The report.
+
+    Raises:
+        ModelError: a score is not finite, or nothing was learned.
+    """
+    started_s = time.perf_counter()
+    with task.progress.task(f"train {task.name}"):
+        fit()
+    seconds = time.perf_counter() - started_s
+    model.to(task.device).eval()
+    if task.dataset.task == "ctr":
+        judge = clicks_judge(model, task)
+    else:
+        judge = ranking_judge(model, task, k, NUM_VALIDATION_QUERIES)
+    reached = judge.validate()
+    judge.chance.check(task.name, reached)
+    task.progress.log(f"{task.name}: {judge.chance.metric} {reached:.4f}, {seconds:.1f} s")
+    return FitReport(
+        seconds=seconds,
+        metric=judge.chance.metric,
+        history=(reached,),
+        best_epoch=0,
+        notes=notes,
+    )
