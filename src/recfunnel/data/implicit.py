@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from recfunnel.core.arrays import FloatArray, IntArray, Ragged
+from recfunnel.core.arrays import BoolArray, FloatArray, IntArray, Ragged
 from recfunnel.core.dataset import Dataset, Interactions, Provenance, QuerySet
 from recfunnel.core.errors import DataError
 from recfunnel.core.features import Features, FeatureSchema
@@ -71,9 +71,9 @@ def full_ranking(
         DataError: nobody has a relevant item.
     """
     num_users, num_items = len(context), len(items)
-    seen_keys = np.unique(seen.users * num_items + seen.items)
+    seen_keys = _distinct(seen.users * num_items + seen.items)
     keys, rating = _best_of_pairs(held_out, num_items)
-    keep = (rating >= judgement.min_rating) & ~np.isin(keys, seen_keys)
+    keep = (rating >= judgement.min_rating) & ~_among(keys, seen_keys)
     keys, rating = keys[keep], rating[keep]
     if not keys.size:
         raise DataError(
@@ -92,6 +92,21 @@ def full_ranking(
         excluded.take(queries),
         relevance.take(queries),
     )
+
+
+def _distinct(keys: IntArray) -> IntArray:
+    # np.unique and np.isin of numpy 2.4 hash integers and take seconds on keys as regular as these
+    ordered = np.sort(keys)
+    is_new = np.ones(ordered.size, np.bool_)
+    is_new[1:] = ordered[1:] != ordered[:-1]
+    distinct: IntArray = ordered[is_new]
+    return distinct
+
+
+def _among(keys: IntArray, ordered: IntArray) -> BoolArray:
+    place = np.minimum(np.searchsorted(ordered, keys), ordered.size - 1)
+    found: BoolArray = ordered[place] == keys
+    return found
 
 
 def _best_of_pairs(log: RatingLog, num_items: int) -> tuple[IntArray, FloatArray]:
