@@ -214,9 +214,9 @@ class DLRMNetwork(RankingModel):
         if self.side == "mixed":
             bottom = self.bottom_rest(context[2].unsqueeze(1) + items[2])
             with_context = torch.matmul(bottom, context[0].transpose(1, 2))
-            with_items = (items[0] * bottom.unsqueeze(2)).sum(dim=3)
+            with_items = torch.linalg.vecdot(items[0], bottom.unsqueeze(2))
             inputs = torch.cat([bottom, with_context, with_items, inputs], dim=2)
-        hidden = self.top_first.mixed(inputs) + items[1]
+        hidden = self.top_first.add_mixed(items[1], inputs)
         hidden += context[1].unsqueeze(1)
         scores: Tensor = self.top_rest(hidden)
         return scores.squeeze(2)

@@ -11,7 +11,7 @@ from torch.nn import functional
 class SplitLinear(nn.Module):
     """A linear layer whose input is a concatenation of three parts known at different times.
 
-    `context(x) + items(y) + mixed(z)` equals one linear layer on [x; y; z]; the bias is added in
+    The shares of the three parts add up to one linear layer on [x; y; z]; the bias is added in
     `context`. A part may be 0 wide. Drawn as one `nn.Linear` over the whole width.
 
     Args:
@@ -38,9 +38,18 @@ class SplitLinear(nn.Module):
         """Share of the item part: (..., num_items) to (..., num_outputs)."""
         return functional.linear(inputs, self.weight_items)
 
-    def mixed(self, inputs: Tensor) -> Tensor:
-        """Share of the mixed part: (..., num_mixed) to (..., num_outputs)."""
-        return functional.linear(inputs, self.weight_mixed)
+    def add_mixed(self, share: Tensor, inputs: Tensor) -> Tensor:
+        """What is known of each candidate so far, plus the share of the mixed part, in one pass.
+
+        Args:
+            share: (Q or 1, C, num_outputs).
+            inputs: (Q, C, num_mixed).
+
+        Returns:
+            (Q, C, num_outputs), new memory.
+        """
+        weight = self.weight_mixed.T.expand(inputs.shape[0], -1, -1)
+        return torch.baddbmm(share, inputs, weight)
 
     def whole_weight(self) -> Tensor:
         """(num_outputs, width), the weight of the one layer this equals."""
@@ -64,6 +73,21 @@ def after_first(widths: Sequence[int], *, end_with_relu: bool = False) -> nn.Seq
     if end_with_relu:
         steps.append(nn.ReLU(inplace=True))
     return nn.Sequential(*steps)
+
+
+def dots(context: Tensor, items: Tensor) -> Tensor:
+    """Dot of each query's vector with each of its candidates'.
+
+    Args:
+        context: (Q, d).
+        items: (Q, C, d), or (1, C, d) where all queries share their candidates.
+
+    Returns:
+        (Q, C).
+    """
+    if items.shape[0] == 1:
+        return functional.linear(context, items[0])
+    return torch.matmul(items, context.unsqueeze(2)).squeeze(2)
 
 
 def macs(widths: Sequence[int]) -> int:

@@ -11,6 +11,7 @@ from recfunnel.core.features import FeatureSchema
 from recfunnel.core.model import ModelCost
 from recfunnel.core.spec import Spec
 from recfunnel.models.base import ModelSpec, RankingModel, TensorFeatures, models
+from recfunnel.models.layers import dots
 from recfunnel.models.refusals import (
     refuse_score_inputs,
     required_context_id,
@@ -98,5 +99,5 @@ class Factors(RankingModel):
     ) -> Tensor:
         """Scores (Q, C)."""
         del given
-        scores = torch.matmul(items[0], context[0].unsqueeze(2)).squeeze(2)
+        scores = dots(context[0], items[0])
         return scores if self.item_bias is None else scores + items[1]

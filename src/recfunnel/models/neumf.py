@@ -13,7 +13,7 @@ from recfunnel.core.spec import Spec
 from recfunnel.models.base import ModelSpec, RankingModel, TensorFeatures, models
 from recfunnel.models.embeddings.base import EmbeddingSpec
 from recfunnel.models.embeddings.table import FLOAT_BYTES, Table
-from recfunnel.models.layers import SplitLinear, after_first, macs, num_parameters
+from recfunnel.models.layers import SplitLinear, after_first, dots, macs, num_parameters
 from recfunnel.models.refusals import refuse_score_inputs
 from recfunnel.models.side_vector import SideVector, side_vector_cost
 from recfunnel.models.vectors import feature_bytes
@@ -128,6 +128,5 @@ class NeuMFNetwork(RankingModel):
     ) -> Tensor:
         """Scores (Q, C)."""
         del given
-        product = torch.matmul(items[0], context[0].unsqueeze(2))
-        product += self.rest(items[1] + context[1].unsqueeze(1))
-        return product.squeeze(2)
+        tower: Tensor = self.rest(items[1] + context[1].unsqueeze(1))
+        return dots(context[0], items[0]) + tower.squeeze(2)

@@ -13,7 +13,7 @@ from recfunnel.core.spec import Spec
 from recfunnel.models.base import ModelSpec, RankingModel, TensorFeatures, models
 from recfunnel.models.embeddings.base import EmbeddingSpec
 from recfunnel.models.embeddings.table import FLOAT_BYTES, Table
-from recfunnel.models.layers import SplitLinear, after_first, macs, num_parameters
+from recfunnel.models.layers import SplitLinear, after_first, dots, macs, num_parameters
 from recfunnel.models.refusals import required_history, required_item_id
 from recfunnel.models.side_vector import SideVector, side_vector_cost
 from recfunnel.models.vectors import feature_bytes, weight_norm, weighted_sum
@@ -111,8 +111,9 @@ class RerankerNetwork(RankingModel):
     Buffers for whoever fits it: `score_mean` (S,), `score_deviation` (S,) and, where `factor_dim`
     is above 0, `item_factors` (item ids, factor_dim).
 
-    The first layer on [user; item; user x item] is folded into one (H, d) matrix a query, applied
-    to the item's vector: the product is never formed, and an item keeps d numbers instead of H.
+    The first layer on [user; item; user x item; scores] is folded into one (H, d + S) matrix a
+    query, applied to the item's vector and the scores: the product is never formed, and an item
+    keeps d numbers instead of H.
 
     Args:
         spec: widths.
@@ -158,7 +159,7 @@ class RerankerNetwork(RankingModel):
             self.factor_map = nn.Linear(spec.factor_dim, spec.embedding_dim, bias=False)
 
     def encode_context(self, context: TensorFeatures) -> tuple[Tensor, ...]:
-        """Matrix (Q, H, d) and offset (Q, H) of the first layer, and affinity (Q, d) if any."""
+        """Matrix (Q, H, d + S) and offset (Q, H) of the first layer; affinity (Q, d) if any."""
         user = self.context_vector(context)
         if self.history_vectors is None:
             return self._first_layer(user)
@@ -169,8 +170,10 @@ class RerankerNetwork(RankingModel):
 
     def _first_layer(self, user: Tensor) -> tuple[Tensor, Tensor]:
         d = user.shape[1]
-        product = self.first.weight_mixed[:, :d]
-        return self.first.weight_items + product * user.unsqueeze(1), self.first.context(user)
+        product, scores = self.first.weight_mixed[:, :d], self.first.weight_mixed[:, d:]
+        of_item = torch.addcmul(self.first.weight_items, product, user.unsqueeze(1))
+        matrix = torch.cat([of_item, scores.expand(user.shape[0], -1, -1)], dim=2)
+        return matrix, self.first.context(user)
 
     def encode_items(self, items: TensorFeatures) -> tuple[Tensor, ...]:
         """The item's vector (N, d)."""
@@ -185,19 +188,18 @@ class RerankerNetwork(RankingModel):
         self, context: tuple[Tensor, ...], items: tuple[Tensor, ...], given: Tensor | None
     ) -> Tensor:
         """Scores (Q, C)."""
-        item = items[0]
-        hidden = torch.matmul(item, context[0].transpose(1, 2))
-        hidden = hidden + context[1].unsqueeze(1)
-        blend = None
+        item = items[0].expand(context[0].shape[0], -1, -1)
+        inputs, blend = item, None
         if self.num_score_inputs:
             standard = self.standardise(given)
-            hidden = hidden + torch.matmul(standard, self.first.weight_mixed[:, item.shape[2] :].T)
+            inputs = torch.cat([item, standard], dim=2)
             blend = torch.matmul(standard, self.blend)
+        hidden = torch.baddbmm(context[1].unsqueeze(1), inputs, context[0].transpose(1, 2))
         scores: Tensor = self.rest(hidden).squeeze(2)
         if blend is not None:
             scores = scores + blend
         if self.history_vectors is not None:
-            scores = scores + torch.matmul(item, context[2].unsqueeze(2)).squeeze(2)
+            scores = scores + dots(context[2], items[0])
         return scores
 
     def standardise(self, given: Tensor | None) -> Tensor:

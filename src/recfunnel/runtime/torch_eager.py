@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # torch is optional: nothing here is imported until a model i
     from recfunnel.models.base import RankingModel
     from recfunnel.models.checkpoint import Checkpoint
 
-PAIRS_AT_ONCE = 1 << 17
+PAIRS_AT_ONCE = 1 << 14
 """(query, candidate) pairs scored at once; bounds memory when many queries come together."""
 
 ITEMS_AT_ONCE = 1 << 16
