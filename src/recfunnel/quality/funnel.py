@@ -168,7 +168,7 @@ class Funnel:
         read, keep = self._after(stages[:-1]), stages[-1].num_out
         table, is_pair = self._table(stages)
         num_columns = self.judged.num_columns
-        kept = np.zeros((len(self.judged), keep), table.dtype)
+        kept = np.empty((len(self.judged), keep + 1), table.dtype)
         cutoffs = np.empty(len(self.judged), np.int64)
 
         def narrow_rows(start: int, stop: int) -> None:

@@ -120,7 +120,8 @@ def narrow(
         num_columns: C.
         start: first query.
         stop: one after the last query.
-        kept: (J, keep), written from the left: the columns that stay, in the order read.
+        kept: (J, keep + 1), written from the left: the columns that stay, in the order read;
+            the last place is for scratch.
         cutoffs: (J,), written: the largest rank that stays.
     """
     buffer = np.empty(columns.shape[1], table.dtype)
@@ -128,11 +129,12 @@ def narrow(
         row = ranks_read(table, is_pair, columns, query, num_read[query], buffer)
         last = cutoff(row, keep, num_columns)
         cutoffs[query] = last
-        num_kept = 0
-        for i in range(row.size):
-            if row[i] <= last:
-                kept[query, num_kept] = columns[query, i]
-                num_kept += 1
+        num_kept = np.uint64(0)
+        # Every column is written and only a kept one moves on: a branch here would be guessed
+        # wrong for a good part of the columns.
+        for i in range(np.uint64(row.size)):
+            kept[query, num_kept] = columns[query, i]
+            num_kept += np.uint64(row[i] <= last)
 
 
 @compiled
