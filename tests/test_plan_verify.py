@@ -1,0 +1,117 @@
+"""Verification: prediction and measurement of the same load, and when not to believe it."""
+
+import math
+from pathlib import Path as Folder
+
+import numpy as np
+import pytest
+
+from recfunnel.core.errors import StudyError
+from recfunnel.core.pipeline import Mapping, Path, Station, pipeline_of
+from recfunnel.core.results import Estimate, LatencyProfile
+from recfunnel.core.workload import ServiceLevel, Workload
+from recfunnel.plan.verify import (
+    Trial,
+    Verification,
+    VerifiedLoad,
+    median_of,
+    predict_path,
+    relative_error,
+    verify_path,
+)
+from recfunnel.profile.request import HAND_OVER
+from recfunnel.runtime.engine import Engine
+from recfunnel.runtime.timing import TOP_K
+from recfunnel.workload.fixed import Fixed
+from recfunnel.workload.poisson import Poisson
+from serving_world import Recipe, make_world
+
+ASLEEP_S = 0.005
+PATH = Path(
+    pipeline=pipeline_of(("asleep",), (100, 5)),
+    mapping=Mapping(stations=(Station(platform="cpu", num_stages=1, num_servers=2),)),
+)
+WORKLOAD = Workload(
+    arrivals=Poisson(),
+    sizes=Fixed(),
+    rate_qps=1.0,
+    service_level=ServiceLevel(deadline_s=0.1),
+    num_queries=4000,
+    num_replications=3,
+)
+
+
+def constant(model: str, seconds: float) -> LatencyProfile:
+    return LatencyProfile(model, "cpu", 1, np.array([1, 100]), np.full((2, 1), seconds), "measured")
+
+
+PROFILES = [constant("asleep", ASLEEP_S), constant(TOP_K, 1e-5), constant(HAND_OVER, 1e-4)]
+
+
+def test_a_prediction_is_the_simulated_path() -> None:
+    prediction = predict_path(PATH, (("asleep",),), PROFILES, WORKLOAD, 0)
+
+    assert prediction.num_servers == (2,)
+    np.testing.assert_allclose(prediction.service_s, ASLEEP_S + 1.1e-4)
+    # Two servers: stable up to 2 / service.
+    np.testing.assert_allclose(prediction.stable_rates_qps, 2 / (ASLEEP_S + 1.1e-4), rtol=0.05)
+
+
+def test_a_path_that_only_sleeps_is_served_as_predicted(tmp_path: Folder) -> None:
+    """Sleeping needs no processor, so even a busy machine serves it on time or a little later."""
+    prediction = predict_path(PATH, (("asleep",),), PROFILES, WORKLOAD, 0)
+    trial = Trial(load_fractions=(0.5,), seconds=0.5, min_queries=100, repeats=2)
+    setup = make_world(tmp_path, [Recipe(name="asleep", sleep_s=ASLEEP_S)], num_items=100)
+    with Engine(setup) as engine:
+        found = verify_path(engine, PATH, prediction, 390.0, 50, Poisson(), Fixed(), trial)
+
+    (load,) = found.loads
+    assert load.rate_qps == pytest.approx(195.0)
+    assert load.num_queries >= 100
+    assert load.predicted_throughput_qps.mean == pytest.approx(195, rel=0.05)
+    assert load.measured_throughput_qps.mean == pytest.approx(195, rel=0.35)
+    assert load.measured_p50_s.mean >= ASLEEP_S
+    assert load.p50_error < 0.05
+
+
+def verified(fraction: float, predicted: float, measured: float) -> VerifiedLoad:
+    exact = Estimate.exact
+    return VerifiedLoad(
+        load_fraction=fraction,
+        rate_qps=1.0,
+        predicted_p50_s=exact(1.0),
+        measured_p50_s=exact(1.0),
+        predicted_p99_s=exact(predicted),
+        measured_p99_s=exact(measured),
+        predicted_throughput_qps=exact(1.0),
+        measured_throughput_qps=exact(1.0),
+        num_queries=1,
+    )
+
+
+def test_the_worst_error_is_taken_over_loads_up_to_seventy_percent() -> None:
+    loads = (verified(0.3, 1.1, 1.0), verified(0.7, 0.8, 1.0), verified(0.9, 3.0, 1.0))
+    verification = Verification(path=PATH, capacity_qps=1.0, loads=loads)
+
+    assert verification.worst_p99_error() == pytest.approx(0.2)
+    assert verification.worst_p99_error(0.9) == pytest.approx(2.0)
+    assert math.isnan(verification.worst_p99_error(0.1))
+
+
+def test_errors_of_what_never_ended_are_not_numbers() -> None:
+    assert relative_error(1.1, 1.0) == pytest.approx(0.1)
+    assert math.isnan(relative_error(math.inf, 1.0))
+    assert math.isnan(relative_error(1.0, math.inf))
+
+
+def test_repeated_runs_are_summed_up_by_their_median() -> None:
+    assert median_of([1.0, 9.0, 2.0]).mean == 2.0
+    assert median_of([1.0, math.inf, 2.0]).mean == 2.0
+    assert median_of([1.0, math.inf, 2.0]).stderr == math.inf
+
+
+def test_a_trial_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(StudyError, match="load fractions"):
+        Trial(load_fractions=())
+    with pytest.raises(StudyError, match="at least 1 repeat"):
+        Trial(repeats=0)

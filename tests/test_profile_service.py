@@ -1,0 +1,124 @@
+"""Service times of stations: sums over calls that belong to one query."""
+
+import numpy as np
+import pytest
+
+from recfunnel.core.arrays import DoubleArray
+from recfunnel.core.errors import InvalidInput, StudyError
+from recfunnel.core.pipeline import Mapping, Path, Station, pipeline_of, stage_scorers
+from recfunnel.core.results import LatencyProfile
+from recfunnel.profile.request import HAND_OVER
+from recfunnel.profile.service import draw_service
+from recfunnel.runtime.timing import TOP_K
+
+INPUTS: dict[str, tuple[str, ...]] = {"a": (), "side": (), "b": ("side",)}
+PIPELINE = pipeline_of(("a", "b"), (100, 40, 5))
+SCORERS = stage_scorers(PIPELINE, INPUTS)
+TOGETHER = Path(
+    pipeline=PIPELINE, mapping=Mapping(stations=(Station(platform="cpu", num_stages=2),))
+)
+APART = Path(
+    pipeline=PIPELINE,
+    mapping=Mapping(
+        stations=(
+            Station(platform="cpu", num_stages=1),
+            Station(platform="cpu", num_stages=1, num_threads=2),
+        )
+    ),
+)
+
+
+def profile(
+    model: str, samples: DoubleArray | list[float], threads: int = 1, slope: float = 0.0
+) -> LatencyProfile:
+    """The same samples at 1 and 101 items, the second `slope` times 100 longer."""
+    base = np.array(samples, np.float64)
+    return LatencyProfile(
+        model, "cpu", threads, np.array([1, 101]), np.stack([base, base + 100 * slope]), "measured"
+    )
+
+
+def fixed(threads: int) -> list[LatencyProfile]:
+    return [
+        profile("a", [1.0], threads, slope=0.01),
+        profile("side", [10.0], threads),
+        profile("b", [100.0], threads),
+        profile(TOP_K, [1000.0], threads),
+        profile(HAND_OVER, [10_000.0], threads),
+    ]
+
+
+def test_a_station_adds_up_its_scorers_a_selection_each_stage_and_one_hand_over() -> None:
+    profiles = fixed(1) + fixed(2)
+    rng = np.random.default_rng(0)
+
+    together = draw_service(TOGETHER, SCORERS, profiles, np.ones(3), rng)
+    apart = draw_service(APART, SCORERS, profiles, np.ones(3), rng)
+
+    assert together.shape == (1, 3)
+    np.testing.assert_allclose(together, 10_000 + (1.99 + 1000) + (10 + 100 + 1000))
+    np.testing.assert_allclose(apart[0], 10_000 + 1.99 + 1000)
+    np.testing.assert_allclose(apart[1], 10_000 + 10 + 100 + 1000)
+
+
+def test_a_small_query_is_priced_at_its_size_and_keeps_no_more_than_it_has() -> None:
+    profiles = [
+        profile("a", [1.0], slope=1.0),
+        profile("side", [1.0], slope=1.0),
+        profile("b", [1.0], slope=1.0),
+        profile(TOP_K, [1e-9]),
+        profile(HAND_OVER, [1e-9]),
+    ]
+    fractions = np.array([1.0, 0.5, 0.1])
+
+    (drawn,) = draw_service(TOGETHER, SCORERS, profiles, fractions, np.random.default_rng(0))
+
+    # Calls cost as many seconds as they have items: a at 100 f, side and b at min(40, 100 f).
+    np.testing.assert_allclose(drawn, [100 + 40 + 40, 50 + 40 + 40, 10 + 10 + 10], atol=1e-6)
+
+
+def test_calls_of_one_query_are_slow_together() -> None:
+    """Two calls with the same profiled queries: the sum's spread is twice one's, not sqrt 2."""
+    samples = np.random.default_rng(1).lognormal(size=500)
+    profiles = [
+        profile("a", samples),
+        profile("side", [1e-9]),
+        profile("b", samples),
+        profile(TOP_K, [1e-9]),
+        profile(HAND_OVER, [1e-9]),
+    ]
+
+    (drawn,) = draw_service(TOGETHER, SCORERS, profiles, np.ones(4000), np.random.default_rng(2))
+
+    pairs = np.sort(2 * samples)
+    np.testing.assert_allclose(drawn, pairs[np.searchsorted(pairs, drawn - 1e-6)], atol=1e-6)
+    # Every profiled query is drawn about equally often: within 5 standard errors of the mean.
+    assert abs(drawn.mean() - 2 * samples.mean()) < 5 * 2 * samples.std() / np.sqrt(4000)
+
+
+def test_selection_does_not_follow_the_query() -> None:
+    samples = np.arange(1.0, 101.0)
+    profiles = [
+        profile("a", samples),
+        profile("side", [1e-9]),
+        profile("b", [1e-9]),
+        profile(TOP_K, samples),
+        profile(HAND_OVER, [1e-9]),
+    ]
+
+    (drawn,) = draw_service(TOGETHER, SCORERS, profiles, np.ones(6000), np.random.default_rng(3))
+
+    # Three independent parts of variance v (one call, two selections), not one of (3 sigma)².
+    assert drawn.var() == pytest.approx(3 * samples.var(), rel=0.1)
+
+
+def test_what_was_not_profiled_is_an_error() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(StudyError, match="'a' has no profile on 'cpu' with 1 threads"):
+        draw_service(TOGETHER, SCORERS, fixed(1)[1:], np.ones(3), rng)
+    wide = Path(
+        pipeline=pipeline_of(("a",), (200, 5)),
+        mapping=Mapping(stations=(Station(platform="cpu", num_stages=1),)),
+    )
+    with pytest.raises(InvalidInput, match="profiled for 1 to 101 items, asked for 200"):
+        draw_service(wide, (("a",),), fixed(1), np.ones(3), rng)
