@@ -108,3 +108,16 @@ def test_marks_on_an_axis_are_round_and_without_idle_zeros() -> None:
         "1 s",
     ]
     assert not re.search(r"\.0\b", tick_duration(0.05))
+
+
+def test_pipeline_names_lose_what_is_said_twice_and_nothing_else() -> None:
+    assert f.compact_name("ease 3706→256 · rerank 256→64") == "ease 256 · rerank 64"
+    assert f.compact_name("a 9→8 · b 8→7 · c 7→6") == "a 8 · b 7 · c 6"
+    assert f.compact_name("ease 3706→64") == "ease alone"
+    assert f.compact_name("my path → yours") == "my path → yours"
+
+
+def test_moments_read_as_people_write_them() -> None:
+    assert f.moment("2026-11-20T19:40:00+00:00") == "2026-11-20 19:40 UTC"
+    assert f.moment("2026-11-20T19:40:00Z") == "2026-11-20 19:40 UTC"
+    assert f.moment("yesterday") == "yesterday"

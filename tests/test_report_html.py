@@ -11,6 +11,7 @@ import pytest
 from recfunnel.core.errors import StorageError
 from recfunnel.core.results import DesignPoint
 from recfunnel.report import figures
+from recfunnel.report.answer import answer
 from recfunnel.report.html import render_html, write_html
 from recfunnel.report.summary import RunSummary
 from report_sample import bare_summary, infeasible_summary, sample_summary
@@ -111,10 +112,29 @@ def test_ids_are_unique(pages) -> None:
 
 def test_the_headline_comes_first_and_with_its_numbers(pages) -> None:
     text = pages["full"][1].text
-    for words in ("0.3930 ± 0.0027", "7.28 ± 0.22 ms", "584 queries/s", "5.19 ± 0.26 ms"):
+    for words in (
+        "0.3919 ± 0.0027",
+        "validation 0.3930",
+        "7.28 ± 0.22 ms",
+        "584 queries/s",
+        "5.19 ± 0.26 ms",
+    ):
         assert text.index(words) < text.index("Pareto front")
     assert "predicted 5.07 ms, \N{MINUS SIGN}2.3 %" in text
     assert "meets the target" in text
+
+
+def test_the_headline_is_the_test_figure_and_names_the_planned_one() -> None:
+    summary = sample_summary()
+    bare = msgspec.structs.replace(summary, attribution=None)
+    trusted = msgspec.structs.replace(bare, planned_on="")
+    notes = [answer(s).key_numbers[0] for s in (summary, bare, trusted)]
+    assert [n.value for n in notes] == ["0.3919 ± 0.0027"] + ["0.3930 ± 0.0027"] * 2
+    assert [n.note for n in notes] == [
+        "on test; validation 0.3930",
+        "on the validation queries",
+        "± one standard error",
+    ]
 
 
 def test_every_figure_of_the_full_page_has_title_and_caption(pages) -> None:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from recfunnel.core.pipeline import Path
-from recfunnel.core.results import DesignPoint, ServingPlan, Shortfall
+from recfunnel.core.results import DesignPoint, Estimate, ServingPlan, Shortfall
 from recfunnel.report.findings import PairedComparison, VerificationRow
 from recfunnel.report.formatting import (
     MISSING,
     NOT_MEASURED,
+    compact_name,
     count,
     duration,
     duration_estimate,
@@ -93,7 +94,7 @@ def _feasible(summary: RunSummary, plan: ServingPlan, chosen: DesignPoint) -> An
     tail = quantile_name(plan.service_level.quantile)
     headroom = goals.capacity_qps.mean / plan.rate_qps
     numbers = (
-        KeyNumber(f"NDCG@{summary.k}", estimate(goals.ndcg), "± one standard error"),
+        _quality(summary, chosen),
         KeyNumber(
             f"{tail} at {rate(plan.rate_qps)}",
             duration_estimate(goals.tail_latency_s),
@@ -110,6 +111,21 @@ def _feasible(summary: RunSummary, plan: ServingPlan, chosen: DesignPoint) -> An
     )
 
 
+def served_ndcg(summary: RunSummary, chosen: DesignPoint) -> Estimate:
+    """NDCG of the chosen path on the test queries where it is known, else as it was planned."""
+    parts = summary.attribution
+    return chosen.objectives.ndcg if parts is None else parts.ndcg
+
+
+def _quality(summary: RunSummary, chosen: DesignPoint) -> KeyNumber:
+    note = "± one standard error"
+    if summary.planned_on and summary.attribution is not None:
+        note = f"on test; {summary.planned_on} {significant(chosen.objectives.ndcg.mean, 4)}"
+    elif summary.planned_on:
+        note = f"on the {summary.planned_on} queries"
+    return KeyNumber(f"NDCG@{summary.k}", estimate(served_ndcg(summary, chosen)), note)
+
+
 def _statement(summary: RunSummary, plan: ServingPlan, chosen: DesignPoint) -> str:
     goals = chosen.objectives
     row = closest_verification(summary)
@@ -121,7 +137,7 @@ def _statement(summary: RunSummary, plan: ServingPlan, chosen: DesignPoint) -> s
         f"measured {duration(row.measured_p99_s.mean)}"
     )
     return (
-        f"{chosen.path.name}: NDCG@{summary.k} {estimate(goals.ndcg)}, "
+        f"{chosen.path.name}: NDCG@{summary.k} {estimate(served_ndcg(summary, chosen))}, "
         f"{quantile_name(plan.service_level.quantile)} {duration(goals.tail_latency_s.mean)} "
         f"at {rate(plan.rate_qps)}, capacity {rate(goals.capacity_qps.mean)}; {verified}."
     )
@@ -183,7 +199,7 @@ def _compared(comparison: PairedComparison, k: int) -> str:
     }
     tolerance = f", tolerance {significant(comparison.tolerance)}" if comparison.tolerance else ""
     text = (
-        f"Against {comparison.rival} alone, query by query, NDCG@{k} differs by "
+        f"Against {compact_name(comparison.rival)}, query by query, NDCG@{k} differs by "
         f"{signed_estimate(comparison.difference)} ({percent(comparison.confidence)} interval "
         f"{comparison.low:+.4f} to {comparison.high:+.4f}{tolerance}): "
         f"{verdicts[comparison.verdict]}."

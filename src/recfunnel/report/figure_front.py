@@ -127,13 +127,15 @@ def _capacity(point: DesignPoint) -> float:
 def _dots(plan: ServingPlan, scale: _Scale) -> list[tuple[float, float]]:
     """Where labels would cover something: points, and the ends of their error bars."""
     points = [p for p in (*plan.front.points, *plan.baselines) if _capacity(p) > 0]
+    top = max(map(_ndcg, plan.front.points))
     ends = [
         (_capacity(p), end)
         for p in plan.front.points
         for end in p.objectives.ndcg.interval(0.68)
         if math.isfinite(end)
     ]
-    return [(_capacity(p), _height(p, scale)) for p in points] + ends
+    line = [(plan.rate_qps, height) for height in np.linspace(scale.edge, top, 40)]
+    return [(_capacity(p), _height(p, scale)) for p in points] + ends + line
 
 
 def _draw_front(canvas: "Canvas", axes: "Axes", plan: ServingPlan) -> None:

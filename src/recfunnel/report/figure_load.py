@@ -16,7 +16,7 @@ from recfunnel.report.figure import (
 )
 from recfunnel.report.figure_ticks import mark_durations
 from recfunnel.report.findings import LoadCurve, LoadPoint
-from recfunnel.report.formatting import duration, rate
+from recfunnel.report.formatting import compact_name, duration, rate
 from recfunnel.report.summary import RunSummary
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ def load_figure(summary: RunSummary) -> Figure | None:
         _label_axes(axes, curves)
         settle(canvas)
     saturated = [
-        f"{c.name} saturates at {rate(c.saturation_qps)}"
+        f"{compact_name(c.name)} saturates at {rate(c.saturation_qps)}"
         for c in curves
         if c.saturation_qps is not None
     ]
     return Figure(
         "load",
         "Latency under load",
-        f"p50 and p99 latency over offered load of {', '.join(c.name for c in curves)}. "
+        f"p50 and p99 over offered load: {', '.join(compact_name(c.name) for c in curves)}. "
         + "; ".join(saturated),
         canvas,
     )
@@ -78,7 +78,7 @@ def _draw_curve(axes: "Axes", curve: LoadCurve, colour: str) -> None:
         markersize=4.5,
         markeredgecolor="white",
         markeredgewidth=0.7,
-        label=curve.name,
+        label=compact_name(curve.name),
     )
     if curve.saturation_qps is not None:
         axes.axvline(curve.saturation_qps, color=colour, linewidth=1, linestyle=":")
@@ -138,6 +138,7 @@ def _label_axes(axes: "Axes", curves: list[LoadCurve]) -> None:
     ends = [end for c in curves for end in (c.saturation_qps, *(p.rate_qps for p in c.points))]
     axes.set_xlim(0, 1.05 * max(end for end in ends if end is not None))
     axes.set_xlabel("offered load (queries/s)")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel("latency (log scale)")
     mark_durations(axes.yaxis)
     _draw_legend(axes, curves)
@@ -147,7 +148,7 @@ def _draw_legend(axes: "Axes", curves: list[LoadCurve]) -> None:
     from matplotlib.lines import Line2D
 
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    names = [c.name for c in sorted(curves, key=lambda c: c.role == "baseline")]
+    names = [compact_name(c.name) for c in sorted(curves, key=lambda c: c.role == "baseline")]
     kinds = [
         Line2D([], [], color=MUTED, label="p99"),
         Line2D([], [], color=MUTED, linestyle=(0, (4, 2)), linewidth=1.1, label="p50"),
@@ -157,7 +158,7 @@ def _draw_legend(axes: "Axes", curves: list[LoadCurve]) -> None:
         [*names, "p99", "p50"],
         loc="lower left",
         bbox_to_anchor=(0, 1.0),
-        ncols=5,
+        ncols=min(5, 6 - len(curves) // 3),
         fontsize=8.8,
         columnspacing=1.6,
         borderaxespad=0.2,

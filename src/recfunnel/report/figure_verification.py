@@ -9,7 +9,7 @@ from recfunnel.core.results import Estimate
 from recfunnel.report.figure import BASELINES, CHOSEN, MUTED, Figure, house_style, new_axes, settle
 from recfunnel.report.figure_ticks import mark_durations
 from recfunnel.report.findings import VerificationRow
-from recfunnel.report.formatting import percent
+from recfunnel.report.formatting import compact_name, percent
 from recfunnel.report.summary import RunSummary
 from recfunnel.report.tables import LARGE_ERROR
 
@@ -78,7 +78,7 @@ def _draw_band(axes: "Axes", rows: list[VerificationRow]) -> None:
 def _draw_path(axes: "Axes", rows: list[VerificationRow], colour: str) -> None:
     clean = [r for r in rows if not r.polluted]
     polluted = [r for r in rows if r.polluted]
-    name = rows[0].name
+    name = compact_name(rows[0].name)
     _points(
         axes, [(r.measured_p50_s, r.predicted_p50_s) for r in clean], "o", colour, f"{name}, p50"
     )

@@ -4,6 +4,7 @@
 """
 
 import math
+import re
 
 from recfunnel.core.results import Estimate
 
@@ -132,6 +133,25 @@ def percent(share: float | None, digits: int = 0) -> str:
 def signed_percent(share: float) -> str:
     """A relative error with its sign, `−4.7 %`; a dash where there is none."""
     return MISSING if math.isnan(share) else f"{100 * share:+.1f} %".replace("-", _MINUS)
+
+
+def compact_name(pipeline_name: str) -> str:
+    """A pipeline's name without repetition.
+
+    `ease 3706→256 · rerank 256→64` becomes `ease 256 · rerank 64`, `ease 3706→64` becomes
+    `ease alone`; any other text stays as it is.
+    """
+    if re.fullmatch(r"\S+ \d+→\d+", pipeline_name):
+        return re.sub(r" \d+→\d+", " alone", pipeline_name)
+    return re.sub(r" \d+→(?=\d)", " ", pipeline_name)
+
+
+def moment(iso_8601: str) -> str:
+    """`2026-11-20T19:40:00+00:00` as `2026-11-20 19:40 UTC`; any other text as it is."""
+    found = re.fullmatch(
+        r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)", iso_8601
+    )
+    return f"{found[1]} {found[2]} UTC" if found else iso_8601
 
 
 def quantile_name(quantile: float) -> str:

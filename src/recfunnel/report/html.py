@@ -11,7 +11,7 @@ from recfunnel.core.errors import MissingExtraError
 from recfunnel.core.results import DesignPoint
 from recfunnel.core.storage import replacing_file, to_json
 from recfunnel.report import formatting
-from recfunnel.report.answer import answer, short_name, target
+from recfunnel.report.answer import answer, target
 from recfunnel.report.glossary import GLOSSARY
 from recfunnel.report.summary import RunSummary
 from recfunnel.report.table import Cell
@@ -86,10 +86,20 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("count", "duration", "estimate", "percent", "rate", "size", "significant"):
+    for name in (
+        "compact_name",
+        "count",
+        "duration",
+        "estimate",
+        "moment",
+        "percent",
+        "rate",
+        "size",
+        "significant",
+    ):
         environment.filters[name] = getattr(formatting, name)
     environment.filters["order"] = _order
-    environment.filters["short_name"] = short_name
+    environment.filters["unbroken"] = _unbroken
     return environment
 
 
@@ -102,6 +112,13 @@ def _order(cell: Cell) -> str:
     if cell.order is None:
         return cell.text
     return "" if math.isnan(cell.order) else repr(cell.order)
+
+
+def _unbroken(text: str) -> str:
+    """A pipeline's name that only breaks between its stages."""
+    if " · " not in text:
+        return text
+    return " · ".join(stage.replace(" ", "\N{NO-BREAK SPACE}") for stage in text.split(" · "))
 
 
 def _funnel(chosen: DesignPoint | None) -> list[dict[str, Any]]:

@@ -28,9 +28,11 @@ class RunSummary(Value, frozen=True):
         machine: where.
         models: each model alone.
         plan: the answer: chosen path or shortfall, front, baselines, service level, load.
+        planned_on: query set whose NDCG the plan's points carry, such as `validation`; empty when
+            it is the test set. The headline then shows the NDCG of `attribution`.
         evaluated: all evaluated design points, thinned with `thinned`.
         counts: how far the planner looked.
-        attribution: quality lost by each stage of the chosen pipeline.
+        attribution: quality lost by each stage of the chosen pipeline, on the test queries.
         comparison: the chosen pipeline against the best single model.
         curves: latency over load of the chosen path and baselines.
         verification: predictions against measurements.
@@ -48,6 +50,7 @@ class RunSummary(Value, frozen=True):
     machine: MachineFacts | None = None
     models: tuple[ModelRow, ...] = ()
     plan: ServingPlan | None = None
+    planned_on: str = ""
     evaluated: tuple[DesignPoint, ...] = ()
     counts: SearchCounts | None = None
     attribution: QualityAttribution | None = None

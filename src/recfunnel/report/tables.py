@@ -8,6 +8,7 @@ from recfunnel.report.facts import ModelRow
 from recfunnel.report.findings import QualityAttribution, VerificationRow
 from recfunnel.report.formatting import (
     MISSING,
+    compact_name,
     count,
     duration,
     duration_estimate,
@@ -121,18 +122,18 @@ def front_table(summary: RunSummary) -> Table:
     """The Pareto front, best NDCG first, the chosen path marked."""
     plan = summary.plan
     points = () if plan is None else plan.front.points
-    return _points_table(summary, "front", "Pareto front", points, "")
+    return _points_table(summary, "front", "Pareto front", points)
 
 
 def baselines_table(summary: RunSummary) -> Table:
     """The simple alternatives under the same load and service level."""
     plan = summary.plan
     points = () if plan is None else plan.baselines
-    return _points_table(summary, "baselines", "Baselines under the same load", points, "")
+    return _points_table(summary, "baselines", "Baselines under the same load", points)
 
 
 def _points_table(
-    summary: RunSummary, name: str, title: str, points: tuple[DesignPoint, ...], caption: str
+    summary: RunSummary, name: str, title: str, points: tuple[DesignPoint, ...]
 ) -> Table:
     plan = summary.plan
     tail = "tail latency" if plan is None else tail_title(plan)
@@ -145,12 +146,19 @@ def _points_table(
     )
     ranked = sorted(points, key=lambda p: (-p.objectives.ndcg.mean, p.path.name))
     rows = tuple(_point_row(point, plan) for point in ranked)
-    return Table(name, title, columns, rows, caption)
+    return Table(name, title, columns, rows, planned_on(summary))
+
+
+def planned_on(summary: RunSummary) -> str:
+    """On which queries the NDCG of paths was measured; empty when on the test queries."""
+    if not summary.planned_on:
+        return ""
+    return f"NDCG on the {summary.planned_on} queries, on which paths were chosen."
 
 
 def compact_pipeline(path: Path) -> str:
-    """Models and what each keeps, `ease 256 · rerank 64`; `Pipeline.name` without repetition."""
-    return " · ".join(f"{stage.model} {stage.num_out}" for stage in path.pipeline.stages)
+    """Models and what each keeps, `ease 256 · rerank 64`, or `ease alone`."""
+    return compact_name(path.pipeline.name)
 
 
 def compact_mapping(path: Path) -> str:
@@ -209,7 +217,7 @@ def _verification_notes(summary: RunSummary) -> str:
     total = len(summary.verification)
     marked = [f"* disturbed, proves nothing: {polluted} of {total} rows."] if polluted else []
     notes = [
-        f"{row.name} at {percent(row.load_fraction)}: {'; '.join(row.notes)}."
+        f"{compact_name(row.name)} at {percent(row.load_fraction)}: {'; '.join(row.notes)}."
         for row in summary.verification
         if row.notes
     ]
@@ -219,7 +227,7 @@ def _verification_notes(summary: RunSummary) -> str:
 def _verification_row(row: VerificationRow) -> Row:
     return Row(
         (
-            Cell(row.name + (" *" if row.polluted else "")),
+            Cell(compact_name(row.name) + (" *" if row.polluted else "")),
             Cell(percent(row.load_fraction), row.load_fraction),
             Cell(significant(row.rate_qps), row.rate_qps),
             Cell(significant(row.measured_throughput_qps.mean), row.measured_throughput_qps.mean),
