@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recfunnel.core.errors import StudyError
@@ -86,6 +86,7 @@ def test_work_done_once_a_query_is_paid_without_any_item() -> None:
     assert latency_s(cost, BOX.build(), 0, 1) == pytest.approx(0.01 + 1e-5)
 
 
+@settings(deadline=None)
 @given(st.floats(1, 1e9), st.floats(1, 1e9), st.integers(0, 5000), st.integers(1, 4))
 def test_no_call_beats_either_roof(
     flops: float, read_bytes: float, num_items: int, num_threads: int

@@ -102,7 +102,7 @@ def tandems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
     return arrival_s, service_s, num_servers
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(tandems())
 def test_small_tandems_with_ties_are_equal(
     case: tuple[np.ndarray, np.ndarray, tuple[int, ...]],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recfunnel.core.errors import DataError, StudyError
@@ -96,6 +96,12 @@ def test_bursts_make_counts_vary_as_theory_says() -> None:
     assert counts.var() / counts.mean() == pytest.approx(dispersion(spec), rel=4 * 0.022 + 0.013)
 
 
+def test_the_two_rates_of_bursts_mix_to_one() -> None:
+    spec = Bursty(burst_share=0.2, burst_ratio=6.0, burst_queries=30.0)
+    assert spec.rates_qps == pytest.approx((0.5, 3.0))  # 0.8 x 0.5 + 0.2 x 3 = 1
+    assert spec.stays_s == pytest.approx((40.0, 10.0))  # 30 queries at 3 a second; 4 times that
+
+
 def test_bursts_of_ratio_1_are_poisson() -> None:
     times = Bursty(burst_ratio=1.0).unit_times(200_000, np.random.default_rng(8))
     assert gap_cv2(times) == pytest.approx(1, abs=4 * 0.0063)
@@ -122,6 +128,7 @@ def test_the_day_has_its_peak_a_quarter_cycle_in() -> None:
     assert first_harmonic.real == pytest.approx(0.0, abs=4 * np.sqrt(2 / times.size) + 0.001)
 
 
+@settings(deadline=None)
 @given(amplitude=st.floats(0, 0.999), cycle=st.floats(1, 1e5), seed=st.integers(0, 100))
 def test_the_days_times_undo_its_cumulative_rate(amplitude: float, cycle: float, seed: int) -> None:
     spec = Diurnal(amplitude=amplitude, cycle_queries=cycle)

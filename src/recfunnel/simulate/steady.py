@@ -4,7 +4,8 @@ A first-come-first-served tandem is stable when every station is offered less wo
 ρ = arrival rate · mean service time / servers < 1 (Loynes, 1962). One run of N queries knows its
 own ρ only to a relative standard error of about sqrt((CV²(gaps) + CV²(service)) / N), so a load is
 called steady when ρ is below 1 by at least two of those, and when the latency of this very run did
-not go on growing to its end.
+not go on growing to its end. Gaps that depend on each other (bursts, days) make ρ less certain than
+the formula says; the growth is what tells a run that ended in such a burst.
 """
 
 import numpy as np
