@@ -40,23 +40,24 @@ class TensorFeatures:
 def to_tensors(features: Features, device: torch.device | str = "cpu") -> TensorFeatures:
     """Features as tensors on a device; memory-mapped arrays are copied, others shared."""
     return TensorFeatures(
-        _tensor(features.categorical, device),
-        _tensor(features.dense, device),
+        as_tensor(features.categorical, device),
+        as_tensor(features.dense, device),
         tuple(_ragged(ragged, device) for ragged in features.multi_valued),
     )
 
 
 def _ragged(ragged: Ragged, device: torch.device | str) -> TensorRagged:
-    values = _tensor(ragged.values, device)
+    values = as_tensor(ragged.values, device)
     weights = (
         torch.ones(values.shape, dtype=torch.float32, device=device)
         if ragged.weights is None
-        else _tensor(ragged.weights, device)
+        else as_tensor(ragged.weights, device)
     )
-    return TensorRagged(values, _tensor(ragged.offsets, device), weights)
+    return TensorRagged(values, as_tensor(ragged.offsets, device), weights)
 
 
-def _tensor(array: Any, device: torch.device | str) -> Tensor:
+def as_tensor(array: Any, device: torch.device | str = "cpu") -> Tensor:
+    """An array as a tensor on a device: memory shared where it may be written to, else copied."""
     owned = array if array.flags.writeable else array.copy()
     return torch.from_numpy(owned).to(device)
 
@@ -163,4 +164,4 @@ models: Registry[ModelSpec] = Registry(ModelSpec, "recfunnel.models")
 
 def columns_tensor(candidates: IntArray | None, device: torch.device | str) -> Tensor | None:
     """Candidates (Q, C) as a tensor; None stays None."""
-    return None if candidates is None else _tensor(candidates, device)
+    return None if candidates is None else as_tensor(candidates, device)

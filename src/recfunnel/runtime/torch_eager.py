@@ -147,12 +147,12 @@ class TorchModel:
     def _score(
         self, context: Features, candidates: IntArray | None, given: FloatArray | None
     ) -> FloatArray:
-        from recfunnel.models.base import RankingModel, columns_tensor, pick, to_tensors
+        from recfunnel.models.base import RankingModel, as_tensor, columns_tensor, pick, to_tensors
 
         module = self._module
         features = to_tensors(context, self._device)
         columns = columns_tensor(candidates, self._device)
-        extra = None if given is None else self._torch.from_numpy(given).to(self._device)
+        extra = None if given is None else as_tensor(given, self._device)
         if not isinstance(module, RankingModel):
             scores = module(features, self._item_tensors, columns, extra)
         elif self._states is not None:
