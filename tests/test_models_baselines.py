@@ -114,14 +114,15 @@ def test_ease_gathers_few_candidates_as_it_sums_all() -> None:
         history="history",
     )
     rng = np.random.default_rng(0)
-    context = to_tensors(random_features(schema, "context", 3, rng).row(2))
+    rows = random_features(schema, "context", 3, rng)
     items = to_tensors(random_features(schema, "candidate", num_ids - 1, rng))
     module = EASE().build(schema)
     fill_with_noise(module)
-    everything = module(context, items)
-    columns = torch.tensor([[4, 499 - 2, 17, 4]])
-
-    torch.testing.assert_close(module(context, items, columns), everything[:, columns[0]])
+    columns = torch.tensor([[4, 497, 17, 4]])
+    for query in range(3):  # the first one has seen nothing
+        context = to_tensors(rows.row(query))
+        everything = module(context, items)
+        torch.testing.assert_close(module(context, items, columns), everything[:, columns[0]])
 
 
 @given(rating=st.floats(-3, 9))

@@ -94,6 +94,19 @@ class TestNoDense(ModelContract):
     spec = DLRM(embedding_dim=4, bottom=(6,), top=(7,), without=("year", "price", "activity"))
 
 
+class TestRowsThatAreItems(ModelContract):
+    """Criteo: nothing is known of the context, every row is an item of its own."""
+
+    spec = DLRM(embedding_dim=4, bottom=(6,), top=(7,))
+    schema = FeatureSchema(
+        features=(
+            Feature(name="d0", side="candidate", kind="dense"),
+            Feature(name="c0", side="candidate", kind="categorical", cardinality=20),
+            Feature(name="c1", side="candidate", kind="categorical", cardinality=3),
+        )
+    )
+
+
 ALL = ("user", "age", "history", "item", "genres", "activity", "year", "price")
 
 
