@@ -1,4 +1,4 @@
-"""A small made-up study for the planner's tests: scores of rising quality, profiles of rising cost."""
+"""A made-up study for the planner: scores of rising quality, profiles of rising cost."""
 
 import numpy as np
 

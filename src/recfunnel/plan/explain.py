@@ -57,8 +57,8 @@ def _rule(target: Target) -> str:
             "from the best, this one has the most capacity."
         )
     return (
-        f"Of the points whose loss against the best is shown to be at most "
-        f"{100 * target.tolerance:g} % (paired over queries), it has the most capacity."
+        "Of the points that meet the deadline and whose loss against the best of them is shown to "
+        f"be at most {100 * target.tolerance:g} % (paired over queries), it has the most capacity."
     )
 
 

@@ -24,7 +24,7 @@ from recfunnel.plan.mappings import enumerate_mappings
 from recfunnel.plan.memory import fits, path_bytes
 from recfunnel.plan.prune import Screen, Screening
 from recfunnel.plan.search import FrontSearch
-from recfunnel.plan.select import PairedTests, Target, choose, meets
+from recfunnel.plan.select import PairedTests, Target, choose
 from recfunnel.plan.service import StationCurves
 from recfunnel.plan.serving import sealed
 from recfunnel.plan.shortfall import explain_shortfall, memory_shortfall
@@ -154,8 +154,8 @@ class _Planning:
         paths = {point.path for point in known}
         front = search.run([d for d in fitting if d.path not in paths], progress)
         best = max(screening.quality, key=lambda p: screening.quality[p].mean)
-        chosen = choose(front.points, best, self.target, self.tests)
-        shortfall = None if chosen else self._shortfall(designs, fitting, front, best)
+        chosen = choose(front.points, self.target, self.tests)
+        shortfall = None if chosen else self._shortfall(designs, fitting)
         self.store.save()
         plan = self._plan(front, baselines, chosen, shortfall, screening.quality[best].mean)
         return PlanResult(
@@ -206,25 +206,14 @@ class _Planning:
             self.target.service_level,
         )
 
-    def _shortfall(
-        self, designs: list[Design], fitting: list[Design], front: ParetoFront, best: Pipeline
-    ) -> Shortfall:
+    def _shortfall(self, designs: list[Design], fitting: list[Design]) -> Shortfall:
         if not fitting:
             least = min(designs, key=lambda d: path_bytes(d.path, self.inputs))
             needed = path_bytes(least.path, self.inputs)
             return memory_shortfall(needed, self.inputs.platform.memory_bytes, least.path.name)
-        able = [p for p in front.points if meets(p, self.target)]
-        eligible = [d for d in fitting if self._good_enough(d.path.pipeline, best)]
         return explain_shortfall(
-            eligible or fitting,
-            self.target,
-            self.evaluator,
-            num_cores=self.inputs.platform.num_cores,
-            lesser=max(able, key=lambda p: p.objectives.ndcg.mean, default=None),
+            fitting, self.target, self.evaluator, num_cores=self.inputs.platform.num_cores
         )
-
-    def _good_enough(self, pipeline: Pipeline, best: Pipeline) -> bool:
-        return self.target.objective == "quality" or self.tests.equal_enough(best, pipeline)
 
     def _plan(
         self,

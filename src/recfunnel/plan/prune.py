@@ -30,7 +30,7 @@ from recfunnel.core.pipeline import Pipeline
 from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.results import Estimate
 from recfunnel.core.storage import content_hash
-from recfunnel.plan.archive import Archive
+from recfunnel.plan.archive import Archives
 from recfunnel.plan.inputs import PlanInputs
 from recfunnel.plan.mappings import compositions, stages_of
 from recfunnel.plan.memory import station_bytes
@@ -97,21 +97,19 @@ class Screen:
         Returns:
             What is left.
         """
-        archives: dict[int, Archive] = {}
+        archives = Archives()
         quality: dict[Pipeline, Estimate] = {}
         kept: list[tuple[Placement, DoubleArray]] = []
         num_placements = 0
         for batch in progress.track(list(rounds(pipelines)), "screen pipelines"):
             judged = self.judge([p for p in batch if not self._hopeless(p, archives)])
             quality |= judged
-            for pipeline, ndcg in judged.items():
-                for placement in self._placements(pipeline, ndcg):
-                    num_placements += 1
-                    times = self._times(pipeline, placement.sizes)
-                    archive = archives.setdefault(len(placement.sizes), Archive(times.size))
-                    if not archive.dominates(ndcg.mean, times):
-                        archive.add(ndcg.mean, times)
-                        kept.append((placement, times))
+            for placement in self._placements(judged):
+                num_placements += 1
+                times_s = self._times_s(placement.pipeline, placement.sizes)
+                ndcg = placement.ndcg.mean
+                if archives.keep_unless_beaten(len(placement.sizes), ndcg, times_s):
+                    kept.append((placement, times_s))
         left = undominated(kept)
         return Screening(
             placements=left,
@@ -120,16 +118,17 @@ class Screen:
             num_beaten=num_placements - len(left),
         )
 
-    def _placements(self, pipeline: Pipeline, ndcg: Estimate) -> Iterator[Placement]:
-        for sizes in self._groupings(pipeline):
-            yield Placement(pipeline, sizes, ndcg)
+    def _placements(self, quality: dict[Pipeline, Estimate]) -> Iterator[Placement]:
+        for pipeline, ndcg in quality.items():
+            for sizes in self._groupings(pipeline):
+                yield Placement(pipeline, sizes, ndcg)
 
     def _groupings(self, pipeline: Pipeline) -> Iterator[tuple[int, ...]]:
         num_stages = len(pipeline.stages)
         for num_stations in range(1, min(num_stages, self._max_stations) + 1):
             yield from compositions(num_stages, num_stations)
 
-    def _times(self, pipeline: Pipeline, sizes: tuple[int, ...]) -> DoubleArray:
+    def _times_s(self, pipeline: Pipeline, sizes: tuple[int, ...]) -> DoubleArray:
         """Everything in which lower is better: curves, and memory where it may bind."""
         platform = self._inputs.platform.name
         curves = [
@@ -141,16 +140,16 @@ class Screen:
             curves.append(np.array(station_bytes(pipeline, sizes, self._inputs), np.float64))
         return np.concatenate(curves)
 
-    def _hopeless(self, pipeline: Pipeline, archives: dict[int, Archive]) -> bool:
+    def _hopeless(self, pipeline: Pipeline, archives: Archives) -> bool:
         """Rule (a): every placement is beaten even if the back stages were perfect."""
         if len(pipeline.stages) == 1:
             return False
         bound = self._bound(pipeline)
-        return all(
-            len(sizes) in archives
-            and archives[len(sizes)].dominates(bound, self._times(pipeline, sizes))
-            for sizes in self._groupings(pipeline)
-        )
+        groupings = list(self._groupings(pipeline))
+        if any(archives.best_quality(len(sizes)) < bound for sizes in groupings):
+            return False
+        times_s = ((sizes, self._times_s(pipeline, sizes)) for sizes in groupings)
+        return all(archives.of(len(s), t.size).dominates(bound, t) for s, t in times_s)
 
     def _bound(self, pipeline: Pipeline) -> float:
         key = (pipeline.stages[0].model, pipeline.stages[0].num_out)
@@ -207,12 +206,10 @@ def undominated(kept: Sequence[tuple[Placement, DoubleArray]]) -> tuple[Placemen
         Best quality first.
     """
     order = sorted(range(len(kept)), key=lambda i: (-kept[i][0].ndcg.mean, kept[i][1].sum(), i))
-    archives: dict[int, Archive] = {}
+    archives = Archives()
     left = []
     for index in order:
-        placement, times = kept[index]
-        archive = archives.setdefault(len(placement.sizes), Archive(times.size))
-        if not archive.dominates(placement.ndcg.mean, times):
-            archive.add(placement.ndcg.mean, times)
+        placement, times_s = kept[index]
+        if archives.keep_unless_beaten(len(placement.sizes), placement.ndcg.mean, times_s):
             left.append(placement)
     return tuple(left)

@@ -15,7 +15,7 @@ from recfunnel.quality.compare import Comparison, compare
 
 Objective = Literal["quality", "capacity"]
 """`quality`: the best ranking that meets the service level at the load. `capacity`: the most load
-among rankings statistically equal to the best."""
+among rankings statistically equal to that one."""
 
 
 class Target(Value, frozen=True):
@@ -95,19 +95,16 @@ def meets(point: DesignPoint, target: Target) -> bool:
     return point.objectives.tail_latency_s.mean <= target.service_level.deadline_s
 
 
-def choose(
-    points: Sequence[DesignPoint], best: Pipeline, target: Target, tests: PairedTests
-) -> DesignPoint | None:
+def choose(points: Sequence[DesignPoint], target: Target, tests: PairedTests) -> DesignPoint | None:
     """The point to deploy, or None when the target cannot be met.
 
-    `quality`: of the points that meet the deadline, the one of highest NDCG; a point that the
-    queries cannot tell from it (paired 95 % interval reaches 0) takes its place if it has more
-    capacity. `capacity`: of the points that meet the deadline and whose NDCG is equal to the best
-    pipeline's within the tolerance, the one of most capacity.
+    The best is the point of highest NDCG of those that meet the deadline at the load. `quality`:
+    the best, or the one of most capacity that the queries cannot tell from it (the paired 95 %
+    interval of the difference reaches 0). `capacity`: the one of most capacity whose loss against
+    the best is shown to be within the tolerance (the interval excludes a larger one).
 
     Args:
         points: of the front.
-        best: the pipeline of highest NDCG, whether or not it can carry the load.
         target: what to achieve.
         tests: compare pipelines.
 
@@ -115,12 +112,12 @@ def choose(
         One of the points.
     """
     able = [point for point in points if meets(point, target)]
-    by_capacity = sorted(able, key=lambda p: (-p.objectives.capacity_qps.mean, p.path.name))
-    if target.objective == "capacity":
-        equal = (p for p in by_capacity if tests.equal_enough(best, p.path.pipeline))
-        return next(equal, None)
     if not able:
         return None
-    top = max(able, key=lambda p: (p.objectives.ndcg.mean, p.objectives.capacity_qps.mean))
-    near = (p for p in by_capacity if tests.indistinguishable(top.path.pipeline, p.path.pipeline))
-    return next(near, top)
+    best = max(able, key=lambda p: (p.objectives.ndcg.mean, p.objectives.capacity_qps.mean))
+    alike = tests.indistinguishable if target.objective == "quality" else tests.equal_enough
+    by_capacity = sorted(able, key=lambda p: (-p.objectives.capacity_qps.mean, p.path.name))
+    return next(
+        (p for p in by_capacity if alike(best.path.pipeline, p.path.pipeline)),
+        best,
+    )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from recfunnel.core.pipeline import Mapping, Station
-from recfunnel.core.results import DesignPoint, Estimate, Shortfall
+from recfunnel.core.results import Estimate, Shortfall
 from recfunnel.plan.evaluate import Design, Evaluator
 from recfunnel.plan.prune import Placement
 from recfunnel.plan.select import Target, level_name
@@ -30,18 +30,16 @@ def explain_shortfall(
     evaluator: Evaluator,
     *,
     num_cores: int,
-    lesser: DesignPoint | None = None,
 ) -> Shortfall:
     """Say which bound cannot be met and what would change that.
 
     The deadline binds when even a lone query is late; otherwise the load does.
 
     Args:
-        designs: that would do in quality; at least one.
+        designs: that fit the memory; at least one.
         target: what was asked.
         evaluator: simulates.
         num_cores: of the machine.
-        lesser: a point that meets the deadline at the load with less quality than asked.
 
     Returns:
         The requirement with both numbers, and remedies, most promising first.
@@ -50,7 +48,6 @@ def explain_shortfall(
     tail = shortest_tail(designs, target, evaluator)
     level = target.service_level
     remedies = [
-        *_lesser_remedy(lesser),
         *_cores_remedy(capacity.design, target, evaluator, num_cores),
         *_deadline_remedy(tail, target),
         *_load_remedy(capacity, target),
@@ -145,15 +142,6 @@ def _first_best(
             if sign * estimate.mean < sign * best.estimate.mean:
                 best = Found(design, estimate)
     return best
-
-
-def _lesser_remedy(lesser: DesignPoint | None) -> list[str]:
-    if lesser is None:
-        return []
-    return [
-        f"accept NDCG {lesser.objectives.ndcg.mean:.4f}: {lesser.path.name} meets the deadline at "
-        f"this load (capacity {lesser.objectives.capacity_qps.mean:.4g} queries/s)"
-    ]
 
 
 def _deadline_remedy(tail: Found, target: Target) -> list[str]:
