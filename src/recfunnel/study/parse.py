@@ -106,18 +106,21 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
 
     A table whose `kind` changes is replaced whole, since other kinds have other keys.
     """
-    merged = {
+    merged: dict[str, Any] = {
         key: merge(value, {}) if isinstance(value, Mapping) else value
         for key, value in base.items()
     }
     for key, value in change.items():
         old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        if both and value.get("kind", old.get("kind")) == old.get("kind"):
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and _same_kind(old, value):
             merged[key] = merge(old, value)
         else:
             merged[key] = value
     return merged
+
+
+def _same_kind(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return bool(new.get("kind", old.get("kind")) == old.get("kind"))
 
 
 def movielens_folder(path: Path) -> bool:

@@ -11,7 +11,8 @@ from recfunnel.plan.space import SearchSpace
 from recfunnel.runtime.base import RuntimeSpec
 from recfunnel.runtime.torch_eager import TorchEager
 from recfunnel.train.base import ModelEntry
-from recfunnel.workload.fixed import FixedSizes
+from recfunnel.train.zoo import fitting_order
+from recfunnel.workload.fixed import Fixed
 from recfunnel.workload.poisson import Poisson
 
 
@@ -66,7 +67,7 @@ class SimulateSettings(Value, frozen=True):
     """
 
     arrivals: ArrivalsSpec = Poisson()
-    sizes: QuerySizesSpec = FixedSizes()
+    sizes: QuerySizesSpec = Fixed()
     num_queries: int = 20_000
     num_replications: int = 5
 
@@ -78,7 +79,7 @@ class VerifySettings(Value, frozen=True):
         load_fractions: of predicted capacity, each run under open-loop Poisson load.
         seconds: length of each run.
         repeats: runs of each load; the median is compared.
-        baselines: how many of the plan's baselines are executed too.
+        baselines: how many single models are executed too, best ranking first.
     """
 
     load_fractions: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9)
@@ -110,7 +111,6 @@ class Study(Value, frozen=True):
         seed: of everything random.
         max_validation_queries: at most this many validation queries judge pipelines while planning
             (drawn by the seed); the test split is always used whole.
-        num_seeds: fits of each model with different seeds; the best on validation is kept.
     """
 
     name: str
@@ -125,19 +125,11 @@ class Study(Value, frozen=True):
     verify: VerifySettings = VerifySettings()
     seed: int = 0
     max_validation_queries: int = 2500
-    num_seeds: int = 1
 
     def __post_init__(self) -> None:
         if not self.models:
             raise StudyError(f"study {self.name!r} has no models")
-        for name, entry in self.models.items():
-            for needed in entry.score_inputs:
-                if needed not in self.models:
-                    raise StudyError(
-                        f"model {name!r} reads the scores of {needed!r}, which the study lacks; "
-                        f"known: {', '.join(self.models)}"
-                    )
-        fit_order(self.models)
+        fitting_order(tuple(self.models), self.models)  # refuses unknown names and circles
 
     def service_level(self) -> ServiceLevel:
         """The promise of the target."""
@@ -154,6 +146,11 @@ class Study(Value, frozen=True):
             num_replications=self.simulate.num_replications,
         )
 
+    def smallest_fraction(self) -> float:
+        """Smallest query, as a fraction of the nominal candidates; 0 where sizes vary."""
+        sizes = self.simulate.sizes
+        return sizes.fraction if isinstance(sizes, Fixed) else 0.0
+
     def plan_target(self) -> Target:
         """What the planner selects for."""
         return Target(
@@ -162,29 +159,3 @@ class Study(Value, frozen=True):
             objective=self.target.objective,
             tolerance=self.target.tolerance,
         )
-
-
-def fit_order(models: dict[str, ModelEntry]) -> tuple[str, ...]:
-    """Names in an order in which every model comes after those whose scores it reads.
-
-    Raises:
-        StudyError: models read each other's scores in a circle.
-    """
-    order: list[str] = []
-    visiting: list[str] = []
-
-    def visit(name: str) -> None:
-        if name in order:
-            return
-        if name in visiting:
-            circle = " → ".join([*visiting[visiting.index(name) :], name])
-            raise StudyError(f"models read each other's scores in a circle: {circle}")
-        visiting.append(name)
-        for needed in models[name].score_inputs:
-            visit(needed)
-        visiting.pop()
-        order.append(name)
-
-    for name in models:
-        visit(name)
-    return tuple(order)

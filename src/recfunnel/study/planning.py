@@ -1,0 +1,216 @@
+"""The steps of a study from scores to a verified plan and its report.
+
+What each depends on is hashed; what has not changed is read back.
+"""
+
+from pathlib import Path
+
+from recfunnel.core.model import ModelCost
+from recfunnel.core.platform import Platform
+from recfunnel.core.progress import SILENT, Progress
+from recfunnel.core.results import LatencyProfile
+from recfunnel.core.spec import Value
+from recfunnel.core.storage import content_hash, read_json, write_json
+from recfunnel.plan.inputs import PlanInputs
+from recfunnel.plan.planner import PlanResult, make_plan
+from recfunnel.plan.space import enumerate_pipelines
+from recfunnel.plan.verify import Verification
+from recfunnel.profile.measure import measure_profiles
+from recfunnel.profile.modelled import modelled_profiles
+from recfunnel.profile.request import ProfileRequest, sizes_of
+from recfunnel.profile.storage import load_profiles, save_profiles
+from recfunnel.quality.book import ScoreBook
+from recfunnel.runtime.engine import Engine
+from recfunnel.runtime.messages import ServingSetup
+from recfunnel.study.prove import Prover
+from recfunnel.study.run_folder import RunFolder
+from recfunnel.study.steps import Split, Steps
+from recfunnel.study.study import Study
+
+
+class Proof(Value, frozen=True):
+    """Every executed path, the chosen one first."""
+
+    verifications: tuple[Verification, ...]
+
+
+class Planning:
+    """A study at work in its run folder, all the way to a verified plan.
+
+    Every method does what it is named after, and first whatever it needs that is not done yet.
+
+    Args:
+        study: what to do.
+        folder: open (locked) run folder.
+        progress: told about long work.
+        command: what the user typed, for the report.
+    """
+
+    def __init__(
+        self, study: Study, folder: RunFolder, progress: Progress = SILENT, command: str = ""
+    ) -> None:
+        self.study = study
+        self.folder = folder
+        self.progress = progress
+        self.command = command
+        self.steps = Steps(study, folder, progress)
+        self._books: dict[str, ScoreBook] = {}
+        self._platform: Platform | None = None
+        self._result: PlanResult | None = None
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def num_candidates(self) -> int:
+        """Columns of a query."""
+        return self.steps.data().test.num_columns
+
+    @property
+    def score_inputs(self) -> dict[str, tuple[str, ...]]:
+        """For each model, the models whose scores it reads."""
+        return {name: entry.score_inputs for name, entry in self.study.models.items()}
+
+    def platform(self) -> Platform:
+        """Where stages run; looked at once a run folder, since measured speeds vary a little."""
+        if self._platform is None:
+            file, key = self.path / "platform.json", content_hash(self.study.platform)
+            if not self.folder.is_done("platform", key):
+                with self.folder.doing("platform", key):
+                    write_json(file, self.study.platform.build())
+            self._platform = read_json(file, Platform)
+        return self._platform
+
+    def book(self, split: Split) -> ScoreBook:
+        """Quality of any pipeline on one split."""
+        if split not in self._books:
+            tables = tuple(self.steps.score(split).values())
+            k = self.study.space.num_answers
+            self._books[split] = ScoreBook(self.steps.queries(split), tables, k=k)
+        return self._books[split]
+
+    def costs(self) -> dict[str, ModelCost]:
+        """Exact work of each model."""
+        schema = self.steps.data().schema
+        return {
+            name: entry.model.cost(schema, len(entry.score_inputs))
+            for name, entry in self.study.models.items()
+        }
+
+    def profile(self) -> tuple[LatencyProfile, ...]:
+        """Service times of every model at every size the search space asks for."""
+        request = self._profile_request()
+        key = content_hash(
+            [self._models_key(), request, self.study.runtime, self.study.profile, self.platform()]
+        )
+        place = self.path / "profiles"
+        if not self.folder.is_done("profile", key):
+            self.steps.train()
+            with self.folder.doing("profile", key):
+                save_profiles(place, self._make_profiles(request))
+        return load_profiles(place)
+
+    def plan(self) -> PlanResult:
+        """Search the space for the target; estimates are kept for the next target."""
+        if self._result is None:
+            inputs = self.plan_inputs()
+            self.folder.log("plan", "start", target=self.study.plan_target().name)
+            self._result = make_plan(
+                inputs,
+                self.study.plan_target(),
+                store_folder=self.path / "estimates",
+                progress=self.progress,
+            )
+            write_json(self.path / "plan.json", self._result.plan)
+            self.folder.log("plan", "done", hash=self._result.plan.content_hash)
+        return self._result
+
+    def verify(self) -> tuple[Verification, ...]:
+        """Execute the chosen path, then baselines; nothing where there is nothing to execute."""
+        plan = self.plan().plan
+        if plan.chosen is None or plan.profile_source != "measured":
+            return ()
+        file = self.path / "verification.json"
+        key = content_hash([plan.content_hash, self.study.verify])
+        if not self.folder.is_done("verify", key):
+            with self.folder.doing("verify", key):
+                write_json(file, Proof(verifications=self._prover().prove(plan)))
+        return read_json(file, Proof).verifications
+
+    def verified(self) -> tuple[Verification, ...]:
+        """What `verify` found for the present plan, if it has been done."""
+        key = content_hash([self.plan().plan.content_hash, self.study.verify])
+        if not self.folder.is_done("verify", key):
+            return ()
+        return read_json(self.path / "verification.json", Proof).verifications
+
+    def kept_promise(self) -> bool:
+        """Whether something was chosen and, if it was executed, held its deadline at the load."""
+        if self.plan().plan.chosen is None:
+            return False
+        target = self.study.target
+        return all(
+            load.measured_p99_s.mean <= target.deadline_s
+            for verification in self.verified()[:1]
+            for load in verification.loads
+            if load.rate_qps <= target.rate_qps * (1 + 1e-9)
+        )
+
+    def setup(self) -> ServingSetup:
+        """Where worker processes find what they serve."""
+        return ServingSetup(
+            runtime=self.study.runtime,
+            models_folder=self.steps.models_folder,
+            dataset_folder=self.path / "data",
+            score_inputs=self.score_inputs,
+        )
+
+    def plan_inputs(self) -> PlanInputs:
+        """Everything the planner is given."""
+        return PlanInputs(
+            space=self.study.space,
+            models=tuple(self.study.models),
+            num_candidates=self.num_candidates,
+            quality=self.book("validation"),
+            quality_key=content_hash([self._models_key(), self.study.max_validation_queries]),
+            profiles=self.profile(),
+            platform=self.platform(),
+            workload=self.study.workload(),
+            seed=self.study.seed,
+            score_inputs=self.score_inputs,
+            model_bytes={name: cost.parameter_bytes for name, cost in self.costs().items()},
+        )
+
+    def _prover(self) -> Prover:
+        return Prover(
+            study=self.study,
+            setup=self.setup(),
+            profiles=self.profile(),
+            score_inputs=self.score_inputs,
+            num_queries=len(self.steps.queries("test")),
+            progress=self.progress,
+        )
+
+    def _profile_request(self) -> ProfileRequest:
+        space, settings = self.study.space, self.study.profile
+        pipelines = enumerate_pipelines(space, tuple(self.study.models), self.num_candidates)
+        cores = self.platform().num_cores
+        return ProfileRequest(
+            sizes=sizes_of(pipelines, self.score_inputs, self.study.smallest_fraction()),
+            num_threads=tuple(n for n in space.thread_counts if n <= cores),
+            platform=self.platform().name,
+            repetitions=settings.repetitions,
+            seconds=settings.seconds,
+            seed=self.study.seed,
+        )
+
+    def _make_profiles(self, request: ProfileRequest) -> tuple[LatencyProfile, ...]:
+        if self.study.profile.source == "modelled":
+            return modelled_profiles(self.costs(), self.platform(), request)
+        with Engine(self.setup()) as engine:
+            return measure_profiles(engine, request, self.steps.queries("test"), self.progress)
+
+    def _models_key(self) -> str:
+        return content_hash({name: self.steps.model_key(name) for name in self.study.models})

@@ -1,0 +1,86 @@
+"""Execute the chosen path and its rivals, and hold the predictions against what happened."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from recfunnel.core.pipeline import stage_scorers
+from recfunnel.core.progress import SILENT, Progress
+from recfunnel.core.results import DesignPoint, LatencyProfile, ServingPlan
+from recfunnel.plan.verify import Trial, Verification, predict_path, verify_path
+from recfunnel.runtime.engine import Engine
+from recfunnel.runtime.messages import ServingSetup
+from recfunnel.study.study import Study
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prover:
+    """What executing paths takes.
+
+    Args:
+        study: whose load and promise are executed.
+        setup: where worker processes find what they serve.
+        profiles: that the predictions are drawn from.
+        score_inputs: for each model, the models whose scores it reads.
+        num_queries: rows of the query set that is asked.
+        progress: told about runs.
+    """
+
+    study: Study
+    setup: ServingSetup
+    profiles: tuple[LatencyProfile, ...]
+    score_inputs: Mapping[str, tuple[str, ...]]
+    num_queries: int
+    progress: Progress = SILENT
+
+    def prove(self, plan: ServingPlan) -> tuple[Verification, ...]:
+        """Execute the chosen path at its promise and at fractions of its capacity, then rivals.
+
+        Args:
+            plan: one that chose something.
+
+        Returns:
+            One verification a path, the chosen first.
+
+        Raises:
+            WorkerError: a worker process died, failed or fell silent.
+        """
+        with Engine(self.setup) as engine:
+            return tuple(self._execute(engine, point) for point in self._points(plan))
+
+    def _points(self, plan: ServingPlan) -> tuple[DesignPoint, ...]:
+        """The chosen point, then the best single models that can carry any load."""
+        assert plan.chosen is not None, "only a plan that chose something is executed"
+        able = (
+            point
+            for point in plan.baselines
+            if point.path != plan.chosen.path and point.objectives.capacity_qps.mean > 0
+        )
+        rivals = sorted(able, key=lambda point: -point.objectives.ndcg.mean)
+        return (plan.chosen, *rivals[: self.study.verify.baselines])
+
+    def _execute(self, engine: Engine, point: DesignPoint) -> Verification:
+        workload = self.study.workload()
+        scorers = stage_scorers(point.path.pipeline, self.score_inputs)
+        capacity_qps = point.objectives.capacity_qps.mean
+        return verify_path(
+            engine,
+            point.path,
+            predict_path(point.path, scorers, self.profiles, workload, self.study.seed),
+            capacity_qps,
+            self.num_queries,
+            workload.arrivals,
+            workload.sizes,
+            self._trial(capacity_qps),
+            self.progress,
+        )
+
+    def _trial(self, capacity_qps: float) -> Trial:
+        """The loads of the study, and the promised one where the path can carry it."""
+        settings, promised = self.study.verify, self.study.target.rate_qps / capacity_qps
+        fractions = set(settings.load_fractions) | ({promised} if promised <= 1 else set())
+        return Trial(
+            load_fractions=tuple(sorted(fractions)),
+            seconds=settings.seconds,
+            repeats=settings.repeats,
+            seed=self.study.seed,
+        )

@@ -1,0 +1,289 @@
+"""Put what a study found into one value that a report can show."""
+
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from recfunnel.core.pipeline import stage_scorers
+from recfunnel.core.results import DesignPoint, Estimate, LatencyProfile
+from recfunnel.core.seeds import rng_for
+from recfunnel.core.spec import kind_of
+from recfunnel.core.storage import MANIFEST, read_json
+from recfunnel.plan.planner import PlanResult
+from recfunnel.plan.space import single_stage
+from recfunnel.plan.verify import Verification, predict_path
+from recfunnel.quality.attribution import attribute_loss
+from recfunnel.quality.compare import compare
+from recfunnel.report.facts import DatasetFacts, MachineFacts, ModelRow, SearchCounts
+from recfunnel.report.findings import (
+    LoadCurve,
+    LoadPoint,
+    PairedComparison,
+    QualityAttribution,
+    Role,
+    StageLoss,
+    VerificationRow,
+)
+from recfunnel.report.summary import RunSummary, thinned
+from recfunnel.study.planning import Planning
+
+SHORTLIST = 256
+"""Candidates of the second service time in the model table."""
+
+_CURVE_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.02)
+_LIBRARIES = ("recfunnel", "numpy", "numba", "torch", "implicit", "polars", "msgspec")
+
+
+def summarise(planning: Planning) -> RunSummary:
+    """Everything found so far; verification only when it has been done for the present plan."""
+    result = planning.plan()
+    verifications = planning.verified()
+    return RunSummary(
+        study=planning.study.name,
+        command=planning.command,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seeds={"study": planning.study.seed},
+        k=planning.study.space.num_answers,
+        num_shortlist=_shortlist(planning),
+        dataset=_dataset(planning),
+        machine=_machine(planning),
+        models=model_rows(planning, result),
+        plan=result.plan,
+        evaluated=thinned(result.points),
+        counts=_counts(result),
+        attribution=_attribution(planning, result),
+        comparison=_comparison(planning, result),
+        curves=_curves(planning, result),
+        verification=_verification(verifications),
+        notes=_notes(planning, result),
+        warnings=_warnings(planning, verifications),
+    )
+
+
+def _dataset(planning: Planning) -> DatasetFacts:
+    dataset = planning.steps.data()
+    return DatasetFacts(
+        name=dataset.name,
+        num_users=len(dataset.context),
+        num_items=len(dataset.items),
+        num_interactions=len(dataset.train),
+        num_queries=planning.book("test").num_judged,
+        provenance=dataset.provenance,
+    )
+
+
+def _machine(planning: Planning) -> MachineFacts:
+    notes = {note for profile in planning.profile() for note in profile.notes}
+    return MachineFacts(
+        platforms=(planning.platform(),),
+        operating_system=f"{platform.system()} {platform.release()}",
+        versions={"python": sys.version.split()[0], **_versions()},
+        notes=tuple(sorted(notes)),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for library in _LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def model_rows(planning: Planning, result: PlanResult | None = None) -> tuple[ModelRow, ...]:
+    """Each model alone: size, fit, quality on test, service times, and capacity when planned."""
+    book = planning.book("test")
+    costs = planning.costs()
+    capacity = {} if result is None else _single_capacity(result)
+    profiles = {} if result is None else _one_thread(planning.profile())
+    rows = []
+    for name, entry in planning.study.models.items():
+        fit = _fit_report(planning, name)
+        history = fit.get("history") or [None]
+        pipeline = single_stage(name, planning.num_candidates, book.k)
+        metrics = book.list_metrics(pipeline)
+        rows.append(
+            ModelRow(
+                name=name,
+                kind=kind_of(entry.model),
+                parameter_bytes=costs[name].parameter_bytes,
+                num_parameters=costs[name].parameter_bytes // 4,
+                fit_seconds=fit.get("seconds"),
+                validation_metric=fit.get("metric", ""),
+                validation=history[fit.get("best_epoch", -1)],
+                ndcg=metrics.ndcg_linear,
+                hit_rate=metrics.hit_rate,
+                recall=metrics.recall,
+                mrr=metrics.mrr,
+                service_catalogue_s=_mean_s(profiles.get(name), planning.num_candidates),
+                service_shortlist_s=_mean_s(profiles.get(name), _shortlist(planning)),
+                capacity_qps=capacity.get(name),
+                score_inputs=entry.score_inputs,
+                notes=tuple(fit.get("notes", ())),
+            )
+        )
+    return tuple(rows)
+
+
+def _shortlist(planning: Planning) -> int:
+    keeps = sorted(planning.study.space.keep_counts)
+    if not keeps:
+        return planning.num_candidates
+    return SHORTLIST if SHORTLIST in keeps else keeps[len(keeps) // 2]
+
+
+def _fit_report(planning: Planning, name: str) -> dict[str, Any]:
+    manifest = read_json(planning.steps.models_folder / name / MANIFEST, dict[str, Any])
+    report: dict[str, Any] = manifest.get("report", {})
+    return report
+
+
+def _one_thread(profiles: tuple[LatencyProfile, ...]) -> dict[str, LatencyProfile]:
+    return {p.model: p for p in profiles if p.num_threads == 1}
+
+
+def _mean_s(profile: LatencyProfile | None, num_items: int) -> float | None:
+    if profile is None or not profile.batch_sizes[0] <= num_items <= profile.batch_sizes[-1]:
+        return None
+    return profile.mean_s(num_items)
+
+
+def _single_capacity(result: PlanResult) -> dict[str, Estimate]:
+    return {
+        point.path.pipeline.stages[0].model: point.objectives.capacity_qps
+        for point in result.plan.baselines
+    }
+
+
+def _counts(result: PlanResult) -> SearchCounts:
+    counts = result.counts
+    return SearchCounts(
+        num_enumerated=counts.designs,
+        num_pruned=counts.designs - len(result.points),
+        num_simulated=len(result.points),
+        seconds=result.seconds,
+    )
+
+
+def _attribution(planning: Planning, result: PlanResult) -> QualityAttribution | None:
+    if result.plan.chosen is None:
+        return None
+    loss = attribute_loss(planning.book("test"), result.plan.chosen.path.pipeline)
+    return QualityAttribution(
+        stages=tuple(
+            StageLoss(stage=s.stage, ideal_ndcg=s.ideal_ndcg, loss=s.loss) for s in loss.stages
+        ),
+        ordering_loss=loss.ordering_loss,
+        ndcg=loss.ndcg,
+    )
+
+
+def _comparison(planning: Planning, result: PlanResult) -> PairedComparison | None:
+    """Chosen against the best single model (chosen on validation), on the test queries."""
+    chosen, versus = result.plan.chosen, result.versus_single
+    if chosen is None or versus is None:
+        return None
+    book, rival = planning.book("test"), versus.single.path.pipeline
+    found = compare(
+        book.ndcg(rival),
+        book.ndcg(chosen.path.pipeline),
+        rng_for(planning.study.seed, "compare on test"),
+        planning.study.target.tolerance,
+    )
+    return PairedComparison(
+        rival=rival.name,
+        difference=found.difference,
+        low=found.interval[0],
+        high=found.interval[1],
+        confidence=found.confidence,
+        tolerance=found.tolerance * found.reference.mean,
+        verdict=found.verdict,
+        capacity_ratio=versus.capacity_ratio,
+    )
+
+
+def _curves(planning: Planning, result: PlanResult) -> tuple[LoadCurve, ...]:
+    chosen, versus = result.plan.chosen, result.versus_single
+    curves = []
+    if chosen is not None:
+        curves.append(_curve(planning, chosen, "chosen"))
+    if versus is not None and (chosen is None or versus.single.path != chosen.path):
+        curves.append(_curve(planning, versus.single, "baseline"))
+    return tuple(curves)
+
+
+def _curve(planning: Planning, point: DesignPoint, role: Role) -> LoadCurve:
+    scorers = stage_scorers(point.path.pipeline, planning.score_inputs)
+    load = predict_path(
+        point.path, scorers, planning.profile(), planning.study.workload(), planning.study.seed
+    )
+    limit_qps = float(np.min(load.stable_rates_qps))
+    points = []
+    for share in _CURVE_SHARES:
+        at = load.at(share * limit_qps)
+        points.append(
+            LoadPoint(
+                rate_qps=at.rate_qps,
+                p50_s=at.p50_s,
+                p95_s=at.p95_s,
+                p99_s=at.p99_s,
+                throughput_qps=at.throughput_qps.mean,
+                steady=at.steady,
+            )
+        )
+    return LoadCurve(
+        name=point.path.pipeline.name, role=role, points=tuple(points), saturation_qps=limit_qps
+    )
+
+
+def _verification(verifications: tuple[Verification, ...]) -> tuple[VerificationRow, ...]:
+    rows = []
+    for number, verification in enumerate(verifications):
+        rows += [
+            VerificationRow(
+                name=verification.path.pipeline.name,
+                role="baseline" if number else "chosen",
+                load_fraction=load.load_fraction,
+                rate_qps=load.rate_qps,
+                predicted_p50_s=load.predicted_p50_s,
+                measured_p50_s=load.measured_p50_s,
+                predicted_p99_s=load.predicted_p99_s,
+                measured_p99_s=load.measured_p99_s,
+                predicted_throughput_qps=load.predicted_throughput_qps,
+                measured_throughput_qps=load.measured_throughput_qps,
+                polluted=load.polluted,
+                notes=load.notes,
+            )
+            for load in verification.loads
+        ]
+    return tuple(rows)
+
+
+def _notes(planning: Planning, result: PlanResult) -> tuple[str, ...]:
+    judged = len(planning.steps.queries("validation"))
+    notes = [
+        f"Pipelines were chosen on {judged} validation queries; quality in the model table, the "
+        "attribution and the comparison is measured on test queries that no choice has seen.",
+    ]
+    if result.plan.profile_source == "modelled":
+        notes.append("Service times are modelled, not measured: nothing was executed.")
+    return tuple(notes)
+
+
+def _warnings(planning: Planning, verifications: tuple[Verification, ...]) -> tuple[str, ...]:
+    warnings = []
+    polluted = sum(load.polluted for v in verifications for load in v.loads)
+    if polluted:
+        warnings.append(
+            f"{polluted} verification loads were disturbed by other work on this machine and "
+            "prove nothing; run `recfunnel verify` again when it is quiet."
+        )
+    if verifications and not planning.kept_promise():
+        warnings.append("Executed at the promised load, the plan missed its deadline.")
+    return tuple(warnings)
