@@ -58,8 +58,7 @@ def main() -> None:
         for path in _mappings(pipeline):
             scorers = stage_scorers(pipeline, inputs)
             prediction = predict_path(path, scorers, profiles, workload, options.seed)
-            limit_qps = float(prediction.stable_rates_qps.min())
-            capacity_qps = min(limit_qps, prediction.capacity(_service_level(options)).mean)
+            capacity_qps = prediction.load.capacity(_service_level(options)).mean
             found = verify_path(
                 engine,
                 path,
@@ -124,7 +123,7 @@ def _show(found: Verification) -> None:
             f"{measured.mean * 1e3:.2f}±{measured.stderr * 1e3:.2f}"
         )
         print(
-            f" {load.load_fraction:4.0%} {load.rate_qps:6.0f}   {medians:12s} {load.p50_error:+6.1%}"
+            f" {load.load_fraction:4.0%} {load.rate_qps:6.0f}  {medians:12s}{load.p50_error:+6.1%}"
             f"   {tails:22s} {load.p99_error:+6.1%}   {load.throughput_error:+6.1%}"
             f"   {load.num_queries:6d}{'  POLLUTED' if load.polluted else ''} "
             f"{' '.join(load.notes)}"

@@ -19,7 +19,7 @@ from recfunnel.plan.verify import (
     relative_error,
     verify_path,
 )
-from recfunnel.profile.request import HAND_OVER
+from recfunnel.profile.request import HAND_OVER, WAKE_UP
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.timing import TOP_K
 from recfunnel.workload.fixed import Fixed
@@ -45,16 +45,34 @@ def constant(model: str, seconds: float) -> LatencyProfile:
     return LatencyProfile(model, "cpu", 1, np.array([1, 100]), np.full((2, 1), seconds), "measured")
 
 
-PROFILES = [constant("asleep", ASLEEP_S), constant(TOP_K, 1e-5), constant(HAND_OVER, 1e-4)]
+PROFILES = [
+    constant("asleep", ASLEEP_S),
+    constant(TOP_K, 1e-5),
+    constant(HAND_OVER, 1e-4),
+    constant(WAKE_UP, 2e-4),
+]
 
 
 def test_a_prediction_is_the_simulated_path() -> None:
     prediction = predict_path(PATH, (("asleep",),), PROFILES, WORKLOAD, 0)
 
-    assert prediction.num_servers == (2,)
-    np.testing.assert_allclose(prediction.service_s, ASLEEP_S + 1.1e-4)
+    assert prediction.load.num_servers == (2,)
+    np.testing.assert_allclose(prediction.load.service_s, ASLEEP_S + 1.1e-4)
     # Two servers: stable up to 2 / service.
-    np.testing.assert_allclose(prediction.stable_rates_qps, 2 / (ASLEEP_S + 1.1e-4), rtol=0.05)
+    np.testing.assert_allclose(prediction.stable_qps, 2 / (ASLEEP_S + 1.1e-4), rtol=0.05)
+
+
+def test_only_a_query_that_finds_its_server_at_rest_waits_for_it_to_wake_up() -> None:
+    prediction = predict_path(PATH, (("asleep",),), PROFILES, WORKLOAD, 0)
+    service_s = ASLEEP_S + 1.1e-4
+
+    # Almost no load: everybody wakes a server up. 95 %: the slowest one in a hundred has waited.
+    idle, loaded = prediction.at(0.5), prediction.at(0.95 * prediction.stable_qps)
+
+    assert idle.p50_s.mean == pytest.approx(service_s + 2e-4)
+    bare = prediction.load.at(loaded.rate_qps)
+    assert loaded.p99_s.mean == pytest.approx(bare.p99_s.mean)
+    assert bare.mean_s.mean < loaded.mean_s.mean < bare.mean_s.mean + 0.5 * 2e-4
 
 
 def test_a_path_that_only_sleeps_is_served_as_predicted(tmp_path: Folder) -> None:

@@ -13,10 +13,11 @@ from recfunnel.core.pipeline import pipeline_of
 from recfunnel.core.platform import Platform
 from recfunnel.core.results import LatencyProfile
 from recfunnel.hardware.cost import latency_s
+from recfunnel.profile.blocks import GROUP, NOT_KEPT, blocks_of
 from recfunnel.profile.modelled import modelled_profiles
 from recfunnel.profile.noise import clean_calls, spread, words
 from recfunnel.profile.population import representative_rows
-from recfunnel.profile.request import HAND_OVER, ProfileRequest, sizes_of
+from recfunnel.profile.request import HAND_OVER, WAKE_UP, ProfileRequest, sizes_of
 from recfunnel.profile.samples import Samples
 from recfunnel.profile.storage import load_profiles, save_profiles
 from recfunnel.runtime.messages import Timed
@@ -122,7 +123,7 @@ def test_modelled_profiles_are_the_roofline_by_hand_and_labelled() -> None:
         (p.model, p.num_threads): p for p in modelled_profiles({"m": cost}, platform, request)
     }
 
-    assert {name for name, _ in profiles} == {"m", TOP_K, HAND_OVER}
+    assert {name for name, _ in profiles} == {"m", TOP_K, HAND_OVER, WAKE_UP}
     assert profiles["m", 1].source == "modelled"
     # 100 items: 100,000 FLOPs on one core of 1 GFLOP/s, against 10 µs of reading.
     assert profiles["m", 1].mean_s(100) == pytest.approx(1e-5 + 1e-4)
@@ -145,3 +146,29 @@ def test_a_request_that_makes_no_sense_is_refused() -> None:
         ProfileRequest(sizes={})
     with pytest.raises(InvalidInput, match="asked for"):
         representative_rows(query_set(5, 5), 0, np.random.default_rng(0))
+
+
+@given(
+    num_calls=st.integers(1, 7),
+    num_queries=st.integers(1, 30),
+    seed=st.integers(0, 5),
+    share=st.floats(0.05, 1.0),
+)
+def test_blocks_hold_every_place_once_and_alternate(
+    num_calls: int, num_queries: int, seed: int, share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    everything = np.arange(num_calls * num_queries)
+    places = rng.permutation(everything)[: max(1, int(share * everything.size))]
+
+    blocks = list(blocks_of(places, num_queries, rng))
+
+    kept = np.concatenate([kept for _, kept in blocks])
+    assert sorted(kept[kept != NOT_KEPT].tolist()) == sorted(places.tolist())
+    for called, kept in blocks:
+        calls = called // num_queries
+        alternating = len(set(calls.tolist()))
+        # The first alternation warms up, the same calls follow and are kept.
+        assert (kept[:alternating] == NOT_KEPT).all()
+        np.testing.assert_array_equal(called[alternating:], kept[alternating:])
+        assert alternating <= GROUP

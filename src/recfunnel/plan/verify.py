@@ -4,23 +4,27 @@ The prediction is the simulator fed by measured profiles; the measurement is the
 open-loop load. Both see the same kinds of arrivals and query sizes.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import structs
 
+from recfunnel.core.arrays import DoubleArray
 from recfunnel.core.errors import StudyError
 from recfunnel.core.pipeline import Path
 from recfunnel.core.progress import SILENT, Progress
-from recfunnel.core.results import Estimate, LatencyProfile
+from recfunnel.core.results import Estimate, LatencyProfile, SimulationResult
 from recfunnel.core.seeds import rng_for
 from recfunnel.core.spec import Value
 from recfunnel.core.workload import ArrivalsSpec, QuerySizesSpec, Workload
-from recfunnel.profile.service import draw_service
+from recfunnel.profile.service import draw_service, draw_wake_up
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.served import OpenLoad, ServedRun
-from recfunnel.simulate.load import TandemLoad
+from recfunnel.simulate.load import LoadPoint, TandemLoad
+from recfunnel.simulate.quantile import latency_quantile
 
 EXTRA_RUNS = 3
 """Polluted runs of one load that are run again, at most."""
@@ -117,31 +121,73 @@ class Trial:
             raise StudyError("a trial needs seconds above 0 and at least 1 repeat")
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Prediction:
+    """A path simulated with service times drawn from profiles.
+
+    Args:
+        load: the simulation, to be run at any rate.
+        wake_up_s: (R, N), delay of each query if it finds its servers at rest. No server is busy
+            meanwhile, so it moves the answer without lengthening any queue.
+    """
+
+    load: TandemLoad
+    wake_up_s: DoubleArray
+
+    @property
+    def stable_qps(self) -> float:
+        """The load that no replication can carry for ever."""
+        return float(self.load.stable_rates_qps.min())
+
+    def at(self, rate_qps: float) -> LoadPoint:
+        """Everything about one load, waking up included."""
+        point = self.load.at(rate_qps)
+        if not point.steady:
+            return point
+        woken = [
+            self._woken(replication, run) for replication, run in enumerate(self.load.run(rate_qps))
+        ]
+        return structs.replace(
+            point,
+            mean_s=Estimate.of(np.array([run.latency_s.mean() for run in woken])),
+            p50_s=latency_quantile(woken, 0.5),
+            p95_s=latency_quantile(woken, 0.95),
+            p99_s=latency_quantile(woken, 0.99),
+        )
+
+    def _woken(self, replication: int, run: SimulationResult) -> SimulationResult:
+        first = self.wake_up_s.shape[1] - run.latency_s.size
+        worked_s = self.load.service_s[replication][:, first:].sum(axis=0)
+        at_rest = run.latency_s <= worked_s * (1 + 1e-9)
+        delay_s = np.where(at_rest, self.wake_up_s[replication, first:], 0.0)
+        return dataclasses.replace(run, latency_s=run.latency_s + delay_s)
+
+
 def predict_path(
     path: Path,
     scorers: Sequence[tuple[str, ...]],
     profiles: Sequence[LatencyProfile],
     workload: Workload,
     seed: int,
-) -> TandemLoad:
+) -> Prediction:
     """The path, simulated with service times drawn from profiles.
 
     Args:
         path: what is predicted.
         scorers: the models each stage calls (`stage_scorers`).
-        profiles: of every model called, of `top_k` and of `hand_over`.
+        profiles: of every model called, of `top_k`, `hand_over` and `wake_up`.
         workload: arrivals, sizes and how many of them.
         seed: of the study.
 
     Returns:
-        The simulation, to be run at any rate.
+        The prediction, to be read at any rate.
 
     Raises:
         StudyError: something was not profiled.
         InvalidInput: a size is outside what was profiled.
     """
     count = workload.num_queries
-    times, services = [], []
+    times, services, wake_ups = [], [], []
     for replication in range(workload.num_replications):
         times.append(
             workload.arrivals.unit_times(count, rng_for(seed, "verify arrivals", replication))
@@ -149,14 +195,16 @@ def predict_path(
         rng = rng_for(seed, "verify service", replication)
         sizes = workload.sizes.fractions(count, rng_for(seed, "verify sizes", replication))
         services.append(draw_service(path, scorers, profiles, sizes, rng))
+        wake_ups.append(draw_wake_up(path, profiles, count, rng))
     num_servers = tuple(station.num_servers for station in path.mapping.stations)
-    return TandemLoad(np.stack(times), np.stack(services), num_servers)
+    load = TandemLoad(np.stack(times), np.stack(services), num_servers)
+    return Prediction(load, np.stack(wake_ups))
 
 
 def verify_path(
     engine: Engine,
     path: Path,
-    prediction: TandemLoad,
+    prediction: Prediction,
     capacity_qps: float,
     num_queries: int,
     arrivals: ArrivalsSpec,
@@ -247,7 +295,7 @@ def _load(
 
 
 def _compare(
-    fraction: float, rate_qps: float, prediction: TandemLoad, runs: Sequence[ServedRun]
+    fraction: float, rate_qps: float, prediction: Prediction, runs: Sequence[ServedRun]
 ) -> VerifiedLoad:
     clean = [run for run in runs if not run.polluted]
     counted = clean or list(runs)

@@ -1,13 +1,14 @@
 """Times every model over batch sizes, in the very processes and calls that serve.
 
 All servers that a machine's cores allow run at the same time, as they do under load; models and
-sizes alternate in random order, so that a slow minute of the machine falls on all of them alike.
+sizes alternate in random order (`recfunnel.profile.blocks` says how).
 Every call is timed on the same R queries: column r of every profile is the same query, and a query
 that is slow in one model can be slow in the next.
 
 Letters: L calls (a model at a size), R queries.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,7 @@ from recfunnel.core.dataset import QuerySet
 from recfunnel.core.progress import SILENT, Progress, Task
 from recfunnel.core.results import LatencyProfile
 from recfunnel.core.seeds import rng_for, seed_for
+from recfunnel.profile.blocks import GROUP, NOT_KEPT, blocks_of
 from recfunnel.profile.hand_over import measure_hand_over
 from recfunnel.profile.noise import clean_calls, words
 from recfunnel.profile.population import representative_rows
@@ -42,7 +44,7 @@ _GRACE_S = 60.0
 def measure_profiles(
     engine: Engine, request: ProfileRequest, queries: QuerySet, progress: Progress = SILENT
 ) -> tuple[LatencyProfile, ...]:
-    """Time all models of a request, the selection (`top_k`) and the hand-over (`hand_over`).
+    """Time all models of a request, the selection, and handing a query over.
 
     Args:
         engine: whose processes do the work; any path it had prepared must be prepared again.
@@ -51,7 +53,8 @@ def measure_profiles(
         progress: told about samples taken.
 
     Returns:
-        For each number of threads, a profile of each model, of `top_k` and of `hand_over`.
+        For each number of threads, a profile of each model, of `top_k`, `hand_over` and
+        `wake_up`.
 
     Raises:
         WorkerError: a process died, failed or fell silent.
@@ -66,7 +69,7 @@ def measure_profiles(
             sample = rng_for(request.seed, "profiled queries")
             rows = representative_rows(queries, session.affordable_queries(), sample)
         profiles += session.measure(rows, progress)
-        profiles.append(measure_hand_over(engine, request, rows, session.num_servers, threads))
+        profiles += measure_hand_over(engine, request, rows, session.num_servers, threads)
     return tuple(profiles)
 
 
@@ -133,36 +136,45 @@ class _Session:
     def _pass(
         self, samples: Samples, places: IntArray, rows: IntArray, deadline_s: float, task: Task
     ) -> None:
-        """Time all these places once, in rounds, in random order, shared by all servers."""
-        left = self.rng.permutation(places)
+        """Time all these places once, in rounds of blocks shared by all servers."""
+        blocks = blocks_of(places, rows.size, self.rng)
         open_before = samples.open_places().size
-        while left.size and now_s() < deadline_s:
-            taken = self._round(samples, left, rows)
-            left = left[taken:]
+        while now_s() < deadline_s and (shares := self._shares(blocks, rows.size)):
+            self._round(samples, shares, rows)
             open_now = samples.open_places().size
             task.advance(open_before - open_now)
             open_before = open_now
 
-    def _round(self, samples: Samples, places: IntArray, rows: IntArray) -> int:
-        """Time the first places, about half a second's worth; how many were taken."""
-        num_queries = rows.size
-        price_s = self.cost_s[places // num_queries] * (1 + self.request.idle_ratio)
-        count = int(np.searchsorted(np.cumsum(price_s), _ROUND_S * len(self.servers))) + 1
-        count = min(places.size, max(count, len(self.servers)))
-        shares = [places[s : count : len(self.servers)] for s in range(len(self.servers))]
+    def _shares(
+        self, blocks: Iterator[tuple[IntArray, IntArray]], num_queries: int
+    ) -> list[list[tuple[IntArray, IntArray]]]:
+        """About half a second's worth of blocks for each server; empty when none are left."""
+        shares: list[list[tuple[IntArray, IntArray]]] = [[] for _ in self.servers]
+        load_s = np.zeros(len(shares))
+        while load_s.min() < _ROUND_S and (block := next(blocks, None)) is not None:
+            least = int(load_s.argmin())
+            shares[least].append(block)
+            price_s = self.cost_s[block[0] // num_queries].sum()
+            load_s[least] += price_s * (1 + self.request.idle_ratio)
+        return shares if any(shares) else []
+
+    def _round(
+        self, samples: Samples, shares: list[list[tuple[IntArray, IntArray]]], rows: IntArray
+    ) -> None:
+        """Time each server's blocks, all servers at once."""
+        todo = [_joined(share) for share in shares]
         before = read_machine(self.engine.process_ids)
         answers = self.engine.time_calls(
             [
-                (name, self._command(self._calls_at(share, rows), self.request.idle_ratio))
-                for name, share in zip(self.servers, shares, strict=True)
+                (name, self._command(self._calls_at(places, rows), self.request.idle_ratio))
+                for name, (places, _) in zip(self.servers, todo, strict=True)
             ],
             2 * _GRACE_S,
         )
         disturbed = disturbance(before, read_machine(self.engine.process_ids))
         self.rounds.append(disturbed)
-        for share, timed in zip(shares, answers, strict=True):
-            _enter(samples, share, timed, disturbed)
-        return count
+        for (_, kept), timed in zip(todo, answers, strict=True):
+            _enter(samples, kept, timed, disturbed)
 
     def _calls_at(self, places: IntArray, rows: IntArray) -> list[Call]:
         numbers, columns = np.divmod(places, rows.size)
@@ -175,7 +187,7 @@ class _Session:
         self, calls: list[Call], idle_ratio: float, at_most_s: float = _GRACE_S
     ) -> TimeCalls:
         seed = seed_for(self.request.seed, "calls", int(self.rng.integers(1 << 31)))
-        return TimeCalls(tuple(calls), idle_ratio, seed, now_s() + at_most_s)
+        return TimeCalls(tuple(calls), idle_ratio, seed, now_s() + at_most_s, GROUP)
 
     def _profiles(self, samples: Samples) -> list[LatencyProfile]:
         seconds = samples.filled()
@@ -197,6 +209,15 @@ class _Session:
         return profiles
 
 
+def _joined(blocks: list[tuple[IntArray, IntArray]]) -> tuple[IntArray, IntArray]:
+    """Blocks one behind the other: what to call, and where to keep it."""
+    none = np.zeros(0, np.int64)
+    called = np.concatenate([none, *(called for called, _ in blocks)])
+    return called, np.concatenate([none, *(kept for _, kept in blocks)])
+
+
 def _enter(samples: Samples, places: IntArray, timed: Timed, disturbed: Disturbance) -> None:
     done = places[: timed.seconds.size]
-    samples.note(done, timed.seconds, clean_calls(timed, disturbed))
+    wanted = done != NOT_KEPT
+    clean = clean_calls(timed, disturbed)
+    samples.note(done[wanted], timed.seconds[wanted], clean[wanted])

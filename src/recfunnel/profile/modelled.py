@@ -12,7 +12,7 @@ from recfunnel.core.model import ModelCost
 from recfunnel.core.platform import Platform
 from recfunnel.core.results import LatencyProfile
 from recfunnel.hardware.cost import latency_s
-from recfunnel.profile.request import HAND_OVER, ProfileRequest
+from recfunnel.profile.request import HAND_OVER, WAKE_UP, ProfileRequest
 from recfunnel.runtime.timing import TOP_K
 
 _SELECTION = ModelCost(
@@ -24,7 +24,7 @@ _SELECTION = ModelCost(
 def modelled_profiles(
     costs: Mapping[str, ModelCost], platform: Platform, request: ProfileRequest
 ) -> tuple[LatencyProfile, ...]:
-    """A profile of each model, of `top_k` and of `hand_over`, one sample each.
+    """A profile of each model, of `top_k`, `hand_over` and `wake_up`, one sample each.
 
     Args:
         costs: work of each requested model.
@@ -41,7 +41,7 @@ def modelled_profiles(
     for threads in request.num_threads:
         work = {model: (costs[model], sizes) for model, sizes in request.sizes.items()}
         work[TOP_K] = (_SELECTION, request.all_sizes)
-        work[HAND_OVER] = (_SELECTION, (1,))
+        work[HAND_OVER] = work[WAKE_UP] = (_SELECTION, (1,))
         for model, (cost, sizes) in work.items():
             seconds = [[latency_s(cost, platform, size, threads)] for size in sizes]
             profiles.append(

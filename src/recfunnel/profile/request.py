@@ -8,7 +8,11 @@ from recfunnel.core.pipeline import Pipeline, stage_scorers
 from recfunnel.core.spec import Value
 
 HAND_OVER = "hand_over"
-"""Name of the entry for handing a query to a station: waking up, looking up, noting the answer."""
+"""Name of the entry for what every query costs a station besides its stages: taking it, looking it
+up, noting the answer."""
+
+WAKE_UP = "wake_up"
+"""Name of the entry for the delay of a query that finds its server at rest."""
 
 
 class ProfileRequest(Value, frozen=True):
@@ -21,7 +25,7 @@ class ProfileRequest(Value, frozen=True):
         platform: name the profiles carry.
         repetitions: queries each model and size is timed with, at most.
         seconds: rough limit on the whole measurement, loading models left out.
-        idle_ratio: mean pause after each call, in times the call took. Servers rest between
+        idle_ratio: mean pause after a few calls, in times they took. Servers rest between
             queries, and how busy the neighbours are decides how fast a call is.
         seed: of the sample and its order.
     """

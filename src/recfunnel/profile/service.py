@@ -12,7 +12,7 @@ from recfunnel.core.errors import InvalidInput, StudyError
 from recfunnel.core.pipeline import Path
 from recfunnel.core.results import LatencyProfile
 from recfunnel.core.workload import sizes_for
-from recfunnel.profile.request import HAND_OVER
+from recfunnel.profile.request import HAND_OVER, WAKE_UP
 from recfunnel.runtime.timing import TOP_K
 
 
@@ -60,6 +60,35 @@ def draw_service(
             total_s += _drawn(_find(book, TOP_K, *where), sizes, _luck(rng, luck))
         stage += station.num_stages
     return service_s
+
+
+def draw_wake_up(
+    path: Path,
+    profiles: Sequence[LatencyProfile],
+    num_queries: int,
+    rng: np.random.Generator,
+) -> DoubleArray:
+    """Delay of each query that finds every server at rest, summed over stations.
+
+    Args:
+        path: where stages run.
+        profiles: of `wake_up`, for every platform and number of threads of the path.
+        num_queries: N.
+        rng: draws.
+
+    Returns:
+        (N,), seconds.
+
+    Raises:
+        StudyError: it was not profiled.
+    """
+    book = {(p.model, p.platform, p.num_threads): p for p in profiles}
+    once = np.ones(num_queries, np.int64)
+    total_s = np.zeros(num_queries)
+    for station in path.mapping.stations:
+        profile = _find(book, WAKE_UP, station.platform, station.num_threads)
+        total_s += _drawn(profile, once, rng.random(num_queries))
+    return total_s
 
 
 def _luck(rng: np.random.Generator, like: DoubleArray) -> DoubleArray:

@@ -97,15 +97,17 @@ class TimeCalls:
 
     Args:
         calls: what to call.
-        idle_ratio: mean pause after a call, in times the call took; exponential.
+        idle_ratio: mean pause after a group of calls, in times the group took; exponential.
         seed: of pauses and candidates.
         until_s: stop at this reading of the monotonic clock.
+        group: calls without a pause between them, as those of one query are.
     """
 
     calls: tuple[Call, ...]
     idle_ratio: float
     seed: int
     until_s: float
+    group: int = 1
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -30,16 +30,25 @@ _WARM_UP_CALLS = 3
 def time_calls(command: TimeCalls, models: Mapping[str, LoadedModel], queries: QuerySet) -> Timed:
     """Make the calls in order until done or out of time."""
     rng = np.random.default_rng(command.seed)
-    seconds, disturbed = [], []
-    for call in command.calls:
+    seconds: list[float] = []
+    disturbed: list[bool] = []
+    for start in range(0, len(command.calls), command.group):
         if now_s() > command.until_s:
             break
-        taken_s, switched = _timed(_ready_call(call, models, queries, rng))
-        seconds.append(taken_s)
-        disturbed.append(switched)
-        if command.idle_ratio:
-            time.sleep(min(_LONGEST_PAUSE_S, rng.exponential(command.idle_ratio * taken_s)))
+        # All of a group is made ready first: candidates were at hand in serving, too.
+        group = command.calls[start : start + command.group]
+        ready = [_ready_call(call, models, queries, rng) for call in group]
+        for work in ready:
+            taken_s, switched = _timed(work)
+            seconds.append(taken_s)
+            disturbed.append(switched)
+        _rest(command.idle_ratio * sum(seconds[start:]), rng)
     return Timed(np.array(seconds), np.array(disturbed, np.bool_))
+
+
+def _rest(mean_s: float, rng: np.random.Generator) -> None:
+    if mean_s:
+        time.sleep(min(_LONGEST_PAUSE_S, rng.exponential(mean_s)))
 
 
 def warm_up(names: tuple[str, ...], models: Mapping[str, LoadedModel], queries: QuerySet) -> None:
