@@ -59,7 +59,7 @@ def test_a_prediction_is_the_simulated_path() -> None:
     assert prediction.load.num_servers == (2,)
     np.testing.assert_allclose(prediction.load.service_s, ASLEEP_S + 1.1e-4)
     # Two servers: stable up to 2 / service.
-    np.testing.assert_allclose(prediction.stable_qps, 2 / (ASLEEP_S + 1.1e-4), rtol=0.05)
+    np.testing.assert_allclose(prediction.stable_rates_qps, 2 / (ASLEEP_S + 1.1e-4), rtol=0.05)
 
 
 def test_only_a_query_that_finds_its_server_at_rest_waits_for_it_to_wake_up() -> None:
@@ -67,7 +67,10 @@ def test_only_a_query_that_finds_its_server_at_rest_waits_for_it_to_wake_up() ->
     service_s = ASLEEP_S + 1.1e-4
 
     # Almost no load: everybody wakes a server up. 95 %: the slowest one in a hundred has waited.
-    idle, loaded = prediction.at(0.5), prediction.at(0.95 * prediction.stable_qps)
+    idle, loaded = (
+        prediction.at(0.5),
+        prediction.at(0.95 * float(prediction.stable_rates_qps.min())),
+    )
 
     assert idle.p50_s.mean == pytest.approx(service_s + 2e-4)
     bare = prediction.load.at(loaded.rate_qps)

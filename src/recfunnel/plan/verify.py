@@ -135,9 +135,9 @@ class Prediction:
     wake_up_s: DoubleArray
 
     @property
-    def stable_qps(self) -> float:
-        """The load that no replication can carry for ever."""
-        return float(self.load.stable_rates_qps.min())
+    def stable_rates_qps(self) -> DoubleArray:
+        """(R,), the load at which each replication stops being steady."""
+        return self.load.stable_rates_qps
 
     def at(self, rate_qps: float) -> LoadPoint:
         """Everything about one load, waking up included."""
