@@ -46,6 +46,12 @@ class TestUsersNetwork(RuntimeContract):
     }
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+class TestOnAGPU(RuntimeContract):
+    runtime = TorchEager(device="cuda")
+
+
 ROWS = np.random.default_rng(0)
 CONTEXT = random_features(EXAMPLE_SCHEMA, "context", 3, ROWS)
 ITEMS = random_features(EXAMPLE_SCHEMA, "candidate", 7, ROWS)

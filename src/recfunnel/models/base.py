@@ -155,7 +155,13 @@ class ModelSpec:
 
     @abstractmethod
     def cost(self, schema: FeatureSchema, num_score_inputs: int = 0) -> ModelCost:
-        """Exact work of one query, without building or allocating anything."""
+        """Exact work of one query, without building or allocating anything.
+
+        The item part counts for each candidate, as where features come with the request; a runtime
+        that keeps it for the whole catalogue does less. Biases, activations and the sums that join
+        the parts of a split layer are not counted, as is usual. A multi-valued feature counts as
+        one lookup, since the schema does not say how long its lists are.
+        """
 
 
 models: Registry[ModelSpec] = Registry(ModelSpec, "recfunnel.models")

@@ -25,7 +25,7 @@ from recfunnel.models.base import ModelSpec, models
 
 PARAMETERS = "parameters.safetensors"
 
-MAPPED_BYTES = 64 * 2**20
+MAPPED_BYTES = 16 * 2**20
 """Parameters at least this large stay mapped to the file: servers on one machine share them."""
 
 

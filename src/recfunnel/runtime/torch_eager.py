@@ -49,9 +49,10 @@ class TorchEager(Spec, RuntimeSpec, frozen=True, tag="torch"):
             StudyError: there is no such device.
         """
         try:
+            import safetensors  # noqa: F401 - what checkpoints are read with
             import torch
         except ImportError as error:
-            raise MissingExtraError("torch", "train") from error
+            raise MissingExtraError(error.name or "torch", "train") from error
         from recfunnel.models.checkpoint import load_checkpoint
 
         try:
