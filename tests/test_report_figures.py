@@ -17,6 +17,7 @@ from recfunnel.report.figure_front import front_figure
 from recfunnel.report.figure_load import load_figure
 from recfunnel.report.figures import all_figures, save_figures
 from recfunnel.report.findings import LoadCurve
+from recfunnel.report.formatting import compact_name
 from recfunnel.report.summary import RunSummary
 from report_sample import bare_summary, infeasible_summary, sample_summary
 
@@ -155,6 +156,41 @@ def test_curves_that_are_never_steady_are_left_out() -> None:
     assert figure is not None
     assert "dead" not in figure.description
     assert load_figure(msgspec.structs.replace(summary, curves=(dead,))) is None
+
+
+def test_the_front_is_drawn_where_it_lies(figures: tuple[Figure, ...]) -> None:
+    plan = sample_summary().plan
+    assert plan is not None
+    axes = figures[0].canvas.axes[0]
+    for index, point in enumerate(plan.front.points):
+        drawn = next(c for c in axes.collections if c.get_gid() == f"point-{index}")
+        goals = point.objectives
+        assert drawn.get_offsets().tolist() == [[goals.capacity_qps.mean, goals.ndcg.mean]]
+
+
+def test_load_curves_are_drawn_through_their_points(figures: tuple[Figure, ...]) -> None:
+    lines = {line.get_label(): line for line in figures[1].canvas.axes[0].lines}
+    for curve in sample_summary().curves:
+        steady = [p for p in curve.points if p.steady]
+        line = lines[compact_name(curve.name)]
+        assert list(line.get_xdata()) == [p.rate_qps for p in steady]
+        assert list(line.get_ydata()) == [p.p99_s.mean for p in steady]
+
+
+def test_the_bars_of_lost_quality_meet_end_to_end(figures: tuple[Figure, ...]) -> None:
+    perfect, *losses, served = figures[2].canvas.axes[0].patches
+    ends = [perfect, *losses]
+    for bar, following in itertools.pairwise(ends):
+        end = bar.get_x() if bar is not perfect else bar.get_width()
+        assert following.get_x() + following.get_width() == pytest.approx(end)
+    assert losses[-1].get_x() == pytest.approx(served.get_width())
+    assert perfect.get_width() == 1
+
+
+def test_the_band_is_15_percent_to_both_sides(figures: tuple[Figure, ...]) -> None:
+    band = figures[3].canvas.axes[0].collections[0].get_paths()[0].vertices
+    ratios = band[:, 1] / band[:, 0]
+    assert sorted({round(float(r), 6) for r in ratios}) == [0.85, 1.15]
 
 
 def test_figures_are_saved_as_svg_and_png(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_an_estimate_shows_two_digits_of_its_error(value: Estimate | None, text:
 
 def test_a_latency_and_its_error_share_their_unit() -> None:
     assert f.duration_estimate(estimate(0.0123, 0.00021)) == "12.30 ± 0.21 ms"
+    assert f.duration_estimate(estimate(0.0123, 0.00099)) == "12.30 ± 0.99 ms"
     assert f.duration_estimate(estimate(math.inf)) == "not steady"
 
 

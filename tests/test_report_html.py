@@ -121,6 +121,7 @@ def test_the_headline_comes_first_and_with_its_numbers(pages) -> None:
     ):
         assert text.index(words) < text.index("Pareto front")
     assert "predicted 5.07 ms, \N{MINUS SIGN}2.3 %" in text
+    assert "2.92 times the load" in text
     assert "meets the target" in text
 
 
@@ -212,6 +213,7 @@ def test_the_page_holds_its_own_numbers(pages, name: str, make) -> None:
     scripts = pages[name][1].scripts
     stored = next(script for script in scripts if script.lstrip().startswith("{"))
     assert msgspec.convert(json.loads(stored), RunSummary) == make()
+    assert not set("<>&") & set(stored)  # nothing in it can end the element it stands in
 
 
 def test_the_same_run_gives_the_same_page(pages) -> None:

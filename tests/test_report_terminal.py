@@ -104,3 +104,17 @@ def test_a_polluted_row_is_marked_and_not_judged() -> None:
     assert all(cell.tone not in ("good", "bad") for cell in polluted[0].cells)
     assert "1 of 8" in table.caption
     assert "steal time 4.1 %" in table.caption
+
+
+def test_each_verification_row_shows_and_sorts_by_its_own_errors() -> None:
+    summary = sample_summary()
+    for row, source in zip(verification_table(summary).rows, summary.verification, strict=True):
+        orders = [cell.order for cell in row.cells if cell.text.endswith(" %")]
+        assert orders == [
+            source.load_fraction,
+            source.throughput_error,
+            source.p50_error,
+            source.p99_error,
+        ]
+    shown = verification_table(summary).rows[2].cells
+    assert [cell.text for cell in shown][-1] == "\N{MINUS SIGN}5.3 %"
