@@ -107,6 +107,16 @@ def test_the_work_of_a_candidate_is_counted() -> None:
     assert cost.flops_per_query == user + fold + 2 * 64 * 128
 
 
+def test_history_and_factors_add_to_the_work() -> None:
+    plain, history, factors = (
+        Reranker(embedding_dim=8, use_history=use, factor_dim=dim).cost(EXAMPLE_SCHEMA, 1)
+        for use, dim in ((False, 0), (True, 0), (False, 3))
+    )
+    assert history.flops_per_item - plain.flops_per_item == 2 * 8  # one dot
+    assert factors.flops_per_item - plain.flops_per_item == 2 * 3 * 8  # a map from 3 to 8
+    assert factors.read_bytes_per_item - plain.read_bytes_per_item == 4 * 3
+
+
 def test_missing_scores_are_an_error() -> None:
     module = Reranker().build(EXAMPLE_SCHEMA, 2)
     rng = np.random.default_rng(0)

@@ -13,6 +13,7 @@ from recfunnel.core.features import Feature, Features
 from recfunnel.models.base import TensorRagged, to_tensors
 from recfunnel.models.embeddings.base import EmbeddingSpec, embeddings
 from recfunnel.models.embeddings.table import Table
+from recfunnel.models.side_vector import SideVector
 from recfunnel.models.vectors import FeatureVectors, used, weight_norm, weighted_mean, weighted_sum
 from recfunnel.testing.model import EXAMPLE_SCHEMA, random_features
 
@@ -82,6 +83,22 @@ def test_a_side_lists_its_single_ids_then_its_lists() -> None:
     assert found.shape == (6, 3, 3)
     assert torch.equal(found[:, 1], vectors.single[1].weight[rows.categorical[:, 1]])
     assert not found[0, 2].any()  # the first history is empty
+
+
+@pytest.mark.parametrize("without", [(), ("year",), ("item", "genres"), ("year", "price")])
+def test_a_sides_vector_is_the_sum_of_its_parts(without: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    side = SideVector(EXAMPLE_SCHEMA, "candidate", without, Table(), 3)
+    rows = random_features(EXAMPLE_SCHEMA, "candidate", 6, np.random.default_rng(0))
+
+    vectors = side.vectors(to_tensors(rows))
+    expected = sum((vectors[:, i] for i in range(vectors.shape[1])), torch.zeros(6, 3))
+    kept = [i for i, name in enumerate(("year", "price")) if name not in without]
+    if kept:
+        weight, bias = side.dense.weight, side.dense.bias
+        expected = expected + torch.from_numpy(rows.dense[:, kept]) @ weight.T + bias
+
+    torch.testing.assert_close(side(to_tensors(rows)), expected)
 
 
 def test_a_table_is_drawn_as_dlrm_does_and_its_cost_is_exact() -> None:

@@ -11,8 +11,8 @@ from torch.nn import functional
 class SplitLinear(nn.Module):
     """A linear layer whose input is a concatenation of three parts known at different times.
 
-    The shares of the three parts add up to one linear layer on [x; y; z]; the bias is added in
-    `context`. A part may be 0 wide. Drawn as one `nn.Linear` over the whole width.
+    The shares of the three parts add up to what one linear layer over the whole input gives; the
+    bias is added in `context`. A part may be 0 wide. Drawn as one `nn.Linear` over the whole width.
 
     Args:
         num_context: width of the part that is constant in a query.
