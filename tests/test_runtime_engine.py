@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path as Folder
@@ -159,6 +161,53 @@ def test_a_killed_worker_is_an_error_and_nothing_is_left_running(tmp_path: Folde
             engine.run(load_of(np.linspace(0, 2.0, 100)))
 
         assert not any(psutil.pid_exists(process_id) for process_id in ids)
+
+
+_SCRIPT = """
+import sys, pathlib, numpy as np
+sys.path.insert(0, sys.argv[2])
+from serving_world import Recipe, make_world
+from recfunnel.core.pipeline import Mapping, Path, Station, pipeline_of
+from recfunnel.runtime.engine import Engine
+from recfunnel.runtime.served import OpenLoad
+if __name__ == "__main__":
+    setup = make_world(pathlib.Path(sys.argv[1]), [Recipe(name="a")])
+    station = Station(platform="cpu", num_stages=1)
+    path = Path(pipeline=pipeline_of(("a",), (200, 5)), mapping=Mapping(stations=(station,)))
+    with Engine(setup) as engine:
+        engine.prepare(path)
+        print(*engine.process_ids, flush=True)
+        engine.run(OpenLoad(np.linspace(0, 60, 100), np.zeros(100, np.int64)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_no_worker_outlives_the_process_that_started_it(
+    tmp_path: Folder, number: signal.Signals
+) -> None:
+    script = tmp_path / "serve.py"
+    script.write_text(_SCRIPT)
+    arguments = [sys.executable, str(script), str(tmp_path / "world"), str(Folder(__file__).parent)]
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        ids = [int(word) for word in process.stdout.readline().split()]
+        time.sleep(0.3)
+        process.send_signal(number)
+        process.wait(20)
+    assert len(ids) == 2
+    deadline = time.monotonic() + 10
+    while any(map(_alive, ids)):
+        assert time.monotonic() < deadline, "a worker is still there"
+        time.sleep(0.05)
+
+
+def _alive(process_id: int) -> bool:
+    try:
+        return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_missing_model_folder_keeps_its_error_class(tmp_path: Folder) -> None:

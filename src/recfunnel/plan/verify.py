@@ -26,9 +26,6 @@ from recfunnel.runtime.served import OpenLoad, ServedRun
 from recfunnel.simulate.load import LoadPoint, TandemLoad
 from recfunnel.simulate.quantile import latency_quantile
 
-EXTRA_RUNS = 3
-"""Polluted runs of one load that are run again, at most."""
-
 _WARMUP_SHARE = 0.1
 
 
@@ -105,6 +102,7 @@ class Trial:
         seconds: least length of a run.
         min_queries: least number of queries of a run; slow paths run longer for it.
         repeats: runs of each load; their median is compared.
+        extra_runs: of each load, at most, in place of polluted ones.
         seed: of arrivals, sizes and queries.
     """
 
@@ -112,6 +110,7 @@ class Trial:
     seconds: float = 5.0
     min_queries: int = 1000
     repeats: int = 3
+    extra_runs: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -247,7 +246,7 @@ def verify_path(
     for fraction in progress.track(planned, "verify"):
         execute(fraction)
     for fraction, done in runs.items():
-        for _ in range(EXTRA_RUNS):
+        for _ in range(trial.extra_runs):
             if sum(not run.polluted for run in done) >= trial.repeats:
                 break
             progress.log(f"verify: {fraction:.0%} load was disturbed; running it again")

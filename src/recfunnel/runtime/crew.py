@@ -139,10 +139,17 @@ class Crew:
         """Put bytes into a station's pipe."""
         os.write(self._writers[station].fileno(), number)
 
-    def close(self) -> None:
-        """End every process, kindly first; closed pipes stay closed."""
+    def close(self, *, kindly: bool = True) -> None:
+        """End every process; closed pipes stay closed.
+
+        Args:
+            kindly: ask first, and wait for an answer; in the middle of a run nobody would listen.
+        """
         for member in self._members.values():
-            _tell_to_stop(member)
+            if kindly:
+                _tell_to_stop(member)
+            else:
+                member.process.terminate()
         deadline = time.monotonic() + _STOP_S
         for member in self._members.values():
             _end(member.process, deadline)

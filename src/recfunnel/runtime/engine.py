@@ -85,8 +85,11 @@ class Engine:
 
     def close(self) -> None:
         """End all processes."""
+        self._end(kindly=True)
+
+    def _end(self, *, kindly: bool) -> None:
         if self._crew is not None:
-            self._crew.close()
+            self._crew.close(kindly=kindly)
         self._crew, self._path, self._servers = None, None, ()
 
     @property
@@ -181,7 +184,7 @@ class Engine:
         try:
             return self._run(load, layout, drain_s)
         except BaseException:
-            self.close()
+            self._end(kindly=False)
             raise
 
     def _run(self, load: OpenLoad, layout: Layout, drain_s: float) -> ServedRun:
@@ -251,7 +254,7 @@ class Engine:
         try:
             return self._crew.ask(commands, timeout_s)
         except BaseException:
-            self.close()
+            self._end(kindly=False)
             raise
 
 
