@@ -42,7 +42,11 @@ def make_book(
 
 
 def make_profiles(
-    num_models: int, sizes: list[int], rng: np.random.Generator, num_samples: int = 50
+    num_models: int,
+    sizes: list[int],
+    rng: np.random.Generator,
+    num_samples: int = 50,
+    call_noise: float = 0.05,
 ) -> tuple[LatencyProfile, ...]:
     """Later models cost more an item; every profiled query is a little slow or fast in all."""
     query = rng.lognormal(0.0, 0.15, num_samples)
@@ -57,8 +61,8 @@ def make_profiles(
     hand_over = LatencyProfile(
         HAND_OVER, "cpu", 1, np.array([1]), rng.uniform(2e-5, 4e-5, (1, num_samples)), "modelled"
     )
-    models = [profile(f"m{i}", 2e-4, cost, 0.05) for i, cost in enumerate(costs)]
-    return (*models, profile(TOP_K, 2e-5, 5e-9, 0.02), hand_over)
+    models = [profile(f"m{i}", 2e-4, cost, call_noise) for i, cost in enumerate(costs)]
+    return (*models, profile(TOP_K, 2e-5, 5e-9, call_noise), hand_over)
 
 
 def make_inputs(
@@ -73,11 +77,12 @@ def make_inputs(
     k: int = 10,
     simulated: int = 800,
     memory_bytes: int = 2**30,
+    call_noise: float = 0.05,
 ) -> PlanInputs:
     """The whole study of one seed."""
     rng = np.random.default_rng(seed)
     book = make_book(num_models, num_queries, num_items, k, rng)
-    profiles = make_profiles(num_models, [*keep_counts, num_items], rng)
+    profiles = make_profiles(num_models, [*keep_counts, num_items], rng, call_noise=call_noise)
     return PlanInputs(
         space=SearchSpace(max_stages=max_stages, keep_counts=keep_counts, num_answers=k),
         models=tuple(f"m{i}" for i in range(num_models)),

@@ -33,7 +33,8 @@ def explain_shortfall(
 ) -> Shortfall:
     """Say which bound cannot be met and what would change that.
 
-    The deadline binds when even a lone query is late; otherwise the load does.
+    The deadline binds when even a lone query is late, and where capacity and load are so close that
+    only the latency tells; otherwise the load does.
 
     Args:
         designs: that fit the memory; at least one.
@@ -65,13 +66,28 @@ def explain_shortfall(
                 *remedies,
             ),
         )
+    if capacity.estimate.mean >= target.rate_qps and tail.estimate.mean < math.inf:
+        return Shortfall(
+            requirement=f"p{100 * level.quantile:g} latency at {target.rate_qps:g} queries/s",
+            needed=level.deadline_s,
+            available=tail.estimate.mean,
+            unit="s",
+            remedies=tuple(remedies),
+        )
     return Shortfall(
         requirement=f"load served with {level_name(level)}",
         needed=target.rate_qps,
-        available=capacity.estimate.mean,
+        available=_sure_qps(capacity.estimate, target.rate_qps),
         unit="queries/s",
         remedies=tuple(remedies),
     )
+
+
+def _sure_qps(capacity: Estimate, rate_qps: float) -> float:
+    """The capacity; where only some replications carry the load, the lower end of its interval."""
+    if capacity.mean < rate_qps:
+        return capacity.mean
+    return min(capacity.interval()[0], rate_qps)
 
 
 def memory_shortfall(needed_bytes: int, memory_bytes: int, smallest: str) -> Shortfall:
