@@ -29,6 +29,7 @@ app = App(
     name="recfunnel",
     help="Finds, proves and serves the best multi-stage recommender a machine can deliver in time.",
     version=lambda: version("recfunnel"),
+    result_action="return_value",
 )
 
 DEFAULT_OPTIONS = StudyOptions()

@@ -41,14 +41,25 @@ def to_builtins(value: object) -> Any:
 
 
 def with_suggestion(message: str, cls: type) -> str:
-    """Add "did you mean" to msgspec's message about an unknown field of `cls`."""
-    found = re.search(r"unknown field `([^`]+)`", message)
+    """Add "did you mean" to msgspec's message about an unknown field of `cls` or inside it."""
+    found = re.search(r"unknown field `([^`]+)`(?: - at `\$\.([^`]+)`)?", message)
     if not found:
         return message
-    known = [field.encode_name for field in msgspec.structs.fields(cls)]
+    fields = msgspec.structs.fields(_inner_class(cls, found.group(2) or ""))
+    known = [field.encode_name for field in fields]
     close = difflib.get_close_matches(found.group(1), known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
     return f"{message}; {hint}"
+
+
+def _inner_class(cls: type, path: str) -> type:
+    """The struct class at a path of field names, as far as it leads through structs."""
+    for part in filter(None, path.split(".")):
+        types = {field.encode_name: field.type for field in msgspec.structs.fields(cls)}
+        inner = types.get(part)
+        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            cls = inner
+    return cls
 
 
 def convert(

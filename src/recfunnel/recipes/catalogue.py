@@ -1,4 +1,4 @@
-"""Find a recipe by name: every module of this room with a `study` function is one."""
+"""Find a recipe by name: every other module of this room is one, `entries` apart."""
 
 import importlib
 import pkgutil
@@ -9,7 +9,7 @@ from recfunnel.core.errors import StudyError
 from recfunnel.study.parse import closest
 from recfunnel.study.study import Study
 
-_NOT_RECIPES = ("catalogue",)
+_NOT_RECIPES = ("catalogue", "entries")
 
 
 def recipe_names() -> tuple[str, ...]:

@@ -4,20 +4,9 @@ from pathlib import Path
 
 from recfunnel.core.errors import StudyError
 from recfunnel.data.synthetic import Synthetic
-from recfunnel.models.dlrm import DLRM
-from recfunnel.models.ease import EASE
-from recfunnel.models.matrix_factorisation import MatrixFactorisation
-from recfunnel.models.neumf import NeuMF
-from recfunnel.models.popularity import Popularity
-from recfunnel.models.reranker import Reranker
 from recfunnel.plan.space import SearchSpace
+from recfunnel.recipes import entries
 from recfunnel.study.study import ProfileSettings, Study, TargetSettings, VerifySettings
-from recfunnel.train.als import ALS
-from recfunnel.train.base import ModelEntry
-from recfunnel.train.bce import BCE
-from recfunnel.train.ease import EASEClosedForm
-from recfunnel.train.listwise import Listwise
-from recfunnel.train.popularity import Counts
 
 
 def study(data: Path | None = None) -> Study:
@@ -32,18 +21,12 @@ def study(data: Path | None = None) -> Study:
         name="quick",
         dataset=Synthetic(),
         models={
-            "popularity": ModelEntry(model=Popularity(), training=Counts()),
-            "als": ModelEntry(model=MatrixFactorisation(num_factors=32), training=ALS()),
-            "ease": ModelEntry(model=EASE(), training=EASEClosedForm()),
-            "dlrm_small": ModelEntry(
-                model=DLRM(embedding_dim=4, bottom=(64,), top=(64,)), training=BCE()
-            ),
-            "neumf_small": ModelEntry(
-                model=NeuMF(mf_dim=8, mlp_dim=16, hidden=(16, 8)), training=BCE()
-            ),
-            "reranker": ModelEntry(
-                model=Reranker(), training=Listwise(), score_inputs=("als", "ease")
-            ),
+            "popularity": entries.popularity(),
+            "als": entries.als(8),
+            "ease": entries.ease(),
+            "neumf_small": entries.neumf("small", entries.bce(1e-2, 3)),
+            "dlrm_small": entries.dlrm("small", entries.bce(1e-2, 3)),
+            "reranker": entries.reranker(16, (32, 16), 8, 2e-3, 3),
         },
         space=SearchSpace(keep_counts=(64, 128, 256, 512)),
         target=TargetSettings(rate_qps=100, deadline_s=0.025),

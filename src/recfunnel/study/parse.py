@@ -17,7 +17,7 @@ import tomli_w
 
 from recfunnel.core.errors import DataError, StudyError
 from recfunnel.core.registry import decode_role
-from recfunnel.core.spec import Value, to_builtins, with_suggestion
+from recfunnel.core.spec import to_builtins, with_suggestion
 from recfunnel.core.storage import replacing_file
 from recfunnel.study.study import Study
 
@@ -33,7 +33,7 @@ def study_from_dict(plain: Mapping[str, Any]) -> Study:
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, StudyError):
             raise error.__cause__ from None
-        raise StudyError(f"study: {_suggest(str(error), Study)}") from error
+        raise StudyError(f"study: {with_suggestion(str(error), Study)}") from error
 
 
 def study_to_dict(study: Study) -> dict[str, Any]:
@@ -156,17 +156,6 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nulls(v) for v in value]
     return value
-
-
-def _suggest(message: str, cls: type) -> str:
-    """Find the table msgspec complains about, to suggest a key of that table."""
-    _, _, path = message.partition(" - at `$.")
-    for part in path.rstrip("`").split("."):
-        fields = {f.encode_name: f.type for f in msgspec.structs.fields(cls)}
-        inner = fields.get(part)
-        if isinstance(inner, type) and issubclass(inner, Value):
-            cls = inner
-    return with_suggestion(message, cls)
 
 
 def closest(name: str, known: Sequence[str]) -> str:
