@@ -21,7 +21,9 @@ from recfunnel.plan.verify import (
 )
 from recfunnel.profile.request import HAND_OVER, WAKE_UP
 from recfunnel.runtime.engine import Engine
+from recfunnel.runtime.served import OpenLoad
 from recfunnel.runtime.timing import TOP_K
+from recfunnel.simulate.tandem import simulate
 from recfunnel.workload.fixed import Fixed
 from recfunnel.workload.poisson import Poisson
 from serving_world import Recipe, make_world
@@ -136,3 +138,30 @@ def test_a_trial_that_makes_no_sense_is_refused() -> None:
         Trial(load_fractions=())
     with pytest.raises(StudyError, match="at least 1 repeat"):
         Trial(repeats=0)
+
+
+@pytest.mark.parametrize("servers", [(1,), (2,), (1, 1)])
+def test_the_simulator_given_the_measured_service_times_gives_the_measured_latencies(
+    tmp_path: Folder, servers: tuple[int, ...]
+) -> None:
+    """Both are the same queue; waking up late can only add to what was measured.
+
+    First come first served with the same service times is monotone: a delay anywhere makes no
+    query leave earlier (Kiefer and Wolfowitz 1955).
+    """
+    names = ("asleep", "again")[: len(servers)]
+    pipeline = pipeline_of(names, (100, 5, 5)[: len(servers) + 1])
+    stations = [Station(platform="cpu", num_stages=1, num_servers=n) for n in servers]
+    path = Path(pipeline=pipeline, mapping=Mapping(stations=tuple(stations)))
+    recipes = [Recipe(name=name, sleep_s=ASLEEP_S) for name in names]
+    arrival_s = Poisson().unit_times(120, np.random.default_rng(0)) * ASLEEP_S / (0.5 * servers[0])
+    load = OpenLoad(arrival_s, np.zeros(arrival_s.size, np.int64))
+    with Engine(make_world(tmp_path, recipes, num_items=100)) as engine:
+        engine.prepare(path)
+        run = engine.run(load)
+
+    simulated = simulate(arrival_s, run.service_s, servers, 0)
+
+    assert (run.latency_s >= simulated.latency_s - 1e-6).all()
+    # A stall on a busy machine delays all that follow in its busy period, but not every period.
+    assert np.quantile(run.latency_s - simulated.latency_s, 0.1) < 0.4 * ASLEEP_S
