@@ -7,11 +7,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from recfunnel.report.model_tables import models_table
 from recfunnel.report.table import Table
 from recfunnel.report.tables import (
     baselines_table,
     front_table,
-    models_table,
     quality_table,
     verification_table,
 )

@@ -13,13 +13,12 @@ from recfunnel.core.storage import replacing_file, to_json
 from recfunnel.report import formatting
 from recfunnel.report.answer import answer, target
 from recfunnel.report.glossary import GLOSSARY
+from recfunnel.report.model_tables import model_cost_table, model_quality_table
 from recfunnel.report.summary import RunSummary
 from recfunnel.report.table import Cell
 from recfunnel.report.tables import (
     baselines_table,
     front_table,
-    model_cost_table,
-    model_quality_table,
     quality_table,
     verification_table,
 )

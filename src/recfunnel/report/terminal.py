@@ -9,12 +9,12 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from recfunnel.report.answer import Answer, answer, target
+from recfunnel.report.model_tables import models_table
 from recfunnel.report.summary import RunSummary
 from recfunnel.report.table import Row, Table, Tone
 from recfunnel.report.tables import (
     baselines_table,
     front_table,
-    models_table,
     quality_table,
     verification_table,
 )
