@@ -19,6 +19,11 @@ class TrainingSpec:
 
     __slots__ = ()
 
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Names of models that must be fitted before, whose scores are learned from."""
+        return ()
+
     @abstractmethod
     def fit(self, model: nn.Module, task: "TrainingTask") -> "FitReport":
         """Fit `model` in place, choosing on `task.dataset.validation` only.

@@ -95,6 +95,11 @@ def run_epochs(
             if standing.best_epoch == standing.num_epochs - 1:
                 best = {n: v.detach().clone() for n, v in module.state_dict().items()}
             save_attempt(task.work_folder, module, mover, best, standing)
+            task.progress.log(
+                f"{task.name}: epoch {standing.num_epochs} of {patience.max_epochs}, "
+                f"loss {standing.losses[-1]:.4f}, {course.chance.metric} "
+                f"{standing.history[-1]:.4f}, {standing.seconds:.1f} s"
+            )
     mover.release()
     module.load_state_dict(best)
     module.eval()
@@ -141,12 +146,7 @@ def _one_epoch(
     if math.isnan(metric):
         raise ModelError(f"validation {course.chance.metric} of {task.name!r} is nan")
     loss_mean = total / course.num_steps
-    after = standing.after(loss_mean, metric, standing.seconds + time.perf_counter() - started_s)
-    task.progress.log(
-        f"{task.name}: epoch {epoch + 1} of {patience.max_epochs}, loss {loss_mean:.4f}, "
-        f"{course.chance.metric} {metric:.4f}, {after.seconds:.1f} s"
-    )
-    return after
+    return standing.after(loss_mean, metric, standing.seconds + time.perf_counter() - started_s)
 
 
 def _finished(standing: Standing, patience: Patience) -> bool:

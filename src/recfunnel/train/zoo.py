@@ -60,7 +60,7 @@ def fit_model(
         return folder
     for needed in order[:-1]:
         if not (zoo_folder / needed / MANIFEST).exists():
-            raise StudyError(f"{name!r} reads the scores of {needed!r}; train that first")
+            raise StudyError(f"{name!r} needs the scores of {needed!r}; train that first")
     entry = entries[name]
     own_seed = seed_for(seed, "train", name)
     own_work = work_folder / f"{name}-{key}"
@@ -93,7 +93,7 @@ def fit_model(
 
 
 def fitting_order(names: tuple[str, ...], entries: Mapping[str, ModelEntry]) -> tuple[str, ...]:
-    """Models in an order in which each comes after the models whose scores it reads.
+    """Models in an order in which each comes after those it reads scores of or learns from.
 
     Args:
         names: models wanted.
@@ -109,10 +109,10 @@ def fitting_order(names: tuple[str, ...], entries: Mapping[str, ModelEntry]) -> 
 
     def visit(name: str, above: tuple[str, ...]) -> None:
         if name in above:
-            raise StudyError(f"score inputs go in a circle: {' → '.join((*above, name))}")
+            raise StudyError(f"models need each other in a circle: {' → '.join((*above, name))}")
         if name not in entries:
             raise StudyError(f"no model {name!r}; known: {', '.join(sorted(entries))}")
-        for needed in entries[name].score_inputs:
+        for needed in (*entries[name].score_inputs, *entries[name].training.teachers):
             visit(needed, (*above, name))
         if name not in order:
             order.append(name)
