@@ -80,8 +80,9 @@ def judge(queries: QuerySet) -> JudgedQueries:
     """
     num_columns = queries.num_columns
     rows, columns, gains = _relevant(queries)
-    excluded_keys = np.unique(_keys(queries.excluded, num_columns))
-    keep = ~np.isin(rows * num_columns + columns, excluded_keys)
+    excluded_keys = _distinct(_keys(queries.excluded, num_columns))
+    wanted = rows * num_columns + columns
+    keep = np.append(excluded_keys, -1)[np.searchsorted(excluded_keys, wanted)] != wanted
     order = np.lexsort((columns[keep], -gains[keep], rows[keep]))
     rows, columns, gains = rows[keep][order], columns[keep][order], gains[keep][order]
     judged, counts = np.unique(rows, return_counts=True)
@@ -109,6 +110,12 @@ def _keys(ragged: Ragged, num_columns: int) -> IntArray:
     return ragged.row_ids() * num_columns + ragged.values
 
 
+def _distinct(keys: IntArray) -> IntArray:
+    """Rising keys, each once; sorting is many times faster than `np.unique`, which hashes."""
+    ordered = np.sort(keys)
+    return ordered[np.append(True, np.diff(ordered) > 0)] if ordered.size else ordered
+
+
 def _relevant(queries: QuerySet) -> tuple[IntArray, IntArray, DoubleArray]:
     relevance = queries.relevance
     rows, columns = relevance.row_ids(), np.asarray(relevance.values)
@@ -122,9 +129,10 @@ def _relevant(queries: QuerySet) -> tuple[IntArray, IntArray, DoubleArray]:
             f"query {rows[wrong[0]]} has gain {gains[wrong[0]]} at column {columns[wrong[0]]}; "
             "gains must be finite and not below 0"
         )
-    keys, counts = np.unique(_keys(relevance, queries.num_columns), return_counts=True)
-    if (counts > 1).any():
-        query, column = divmod(int(keys[int(np.argmax(counts > 1))]), queries.num_columns)
+    keys = np.sort(_keys(relevance, queries.num_columns))
+    twice = np.flatnonzero(np.diff(keys) == 0)
+    if twice.size:
+        query, column = divmod(int(keys[twice[0]]), queries.num_columns)
         raise DataError(f"query {query} lists column {column} as relevant more than once")
     some = gains > 0
     return rows[some], columns[some], gains[some]
