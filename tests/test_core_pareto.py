@@ -18,12 +18,14 @@ def dominates(first: np.ndarray, second: np.ndarray) -> bool:
     return bool((first <= second).all() and (first < second).any())
 
 
+@settings(deadline=None, max_examples=60)
 @given(COSTS)
 def test_the_marks_are_those_of_comparing_every_pair(costs: np.ndarray) -> None:
     wanted = [not any(dominates(other, point) for other in costs) for point in costs]
     assert is_efficient(costs).tolist() == wanted
 
 
+@settings(deadline=None, max_examples=60)
 @given(COSTS)
 def test_a_point_off_the_front_is_dominated_by_one_on_it(costs: np.ndarray) -> None:
     efficient = is_efficient(costs)
@@ -31,6 +33,7 @@ def test_a_point_off_the_front_is_dominated_by_one_on_it(costs: np.ndarray) -> N
         assert any(dominates(other, point) for other in costs[efficient])
 
 
+@settings(deadline=None, max_examples=60)
 @given(COSTS, st.randoms(use_true_random=False))
 def test_the_order_of_points_does_not_matter(costs: np.ndarray, random: object) -> None:
     order = list(range(len(costs)))
@@ -38,7 +41,7 @@ def test_the_order_of_points_does_not_matter(costs: np.ndarray, random: object) 
     assert is_efficient(costs[order]).tolist() == is_efficient(costs)[order].tolist()
 
 
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(COSTS)
 def test_rescaling_an_objective_changes_nothing(costs: np.ndarray) -> None:
     scaled = costs * np.arange(2.0, 2.0 + costs.shape[1])

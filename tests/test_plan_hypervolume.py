@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -24,17 +24,20 @@ def count_cubes(costs: np.ndarray) -> int:
     return int(covered.sum())
 
 
+@settings(deadline=None, max_examples=60)
 @given(POINTS)
 def test_it_counts_the_unit_cubes_that_some_point_covers(costs: np.ndarray) -> None:
     assert hypervolume(costs, REFERENCE) == count_cubes(costs)
 
 
+@settings(deadline=None, max_examples=60)
 @given(POINTS)
 def test_dominated_points_add_nothing(costs: np.ndarray) -> None:
     front = costs[is_efficient(costs)]
     assert hypervolume(front, REFERENCE) == hypervolume(costs, REFERENCE)
 
 
+@settings(deadline=None, max_examples=60)
 @given(POINTS, POINTS)
 def test_more_points_never_cover_less(first: np.ndarray, second: np.ndarray) -> None:
     both = np.concatenate([first, second])

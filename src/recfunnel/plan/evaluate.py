@@ -136,6 +136,7 @@ class Evaluator:
         estimates = dict(zip(missing, done, strict=True))
         for index, estimate in estimates.items():
             self._store.put(table, names[index], estimate)
+        self._store.save()  # a killed plan goes on from here
         return [estimates[i] if known is None else known for i, known in enumerate(found)]
 
     def _map(self, simulate: Callable[[Design], Estimate], designs: list[Design]) -> list[Estimate]:

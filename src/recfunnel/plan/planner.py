@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from recfunnel.core.pipeline import Mapping, Pipeline
@@ -15,7 +14,7 @@ from recfunnel.core.results import (
     Shortfall,
 )
 from recfunnel.core.spec import Value
-from recfunnel.plan.baselines import baseline_pipelines, best_single, evaluate_baselines
+from recfunnel.plan.baselines import baseline_pipelines, evaluate_baselines
 from recfunnel.plan.draws import CommonDraws
 from recfunnel.plan.evaluate import Design, Evaluator
 from recfunnel.plan.explain import reason_against, reason_for
@@ -30,7 +29,7 @@ from recfunnel.plan.serving import sealed
 from recfunnel.plan.shortfall import explain_shortfall, memory_shortfall
 from recfunnel.plan.space import enumerate_pipelines
 from recfunnel.plan.store import EstimateStore
-from recfunnel.quality.compare import Comparison
+from recfunnel.plan.versus import SingleModelComparison, versus_single
 
 
 class PlanCounts(Value, frozen=True):
@@ -55,20 +54,6 @@ class PlanCounts(Value, frozen=True):
     not_steady: int
     bounded: int
     simulated: int
-
-
-class SingleModelComparison(Value, frozen=True):
-    """The chosen point against the best single model.
-
-    Args:
-        single: the single model of highest NDCG on its best mapping.
-        ndcg: the single model as reference, the chosen pipeline as challenger.
-        capacity_ratio: capacity of the chosen over the single model's; inf when that has none.
-    """
-
-    single: DesignPoint
-    ndcg: Comparison
-    capacity_ratio: Estimate
 
 
 class PlanResult(Value, frozen=True):
@@ -164,7 +149,9 @@ class _Planning:
             counts=self._counts(screening, len(designs) - len(fitting), search),
             best_pipeline=best,
             best_ndcg=screening.quality[best],
-            versus_single=None if chosen is None else self._versus(chosen, baselines),
+            versus_single=(
+                None if chosen is None else versus_single(chosen, baselines, self.tests)
+            ),
             seconds=time.perf_counter() - self.started,
         )
 
@@ -258,26 +245,3 @@ class _Planning:
             bounded=search.num_bounded,
             simulated=self.evaluator.num_simulated,
         )
-
-    def _versus(
-        self, chosen: DesignPoint, baselines: Sequence[DesignPoint]
-    ) -> SingleModelComparison:
-        single = best_single(baselines)
-        return SingleModelComparison(
-            single=single,
-            ndcg=self.tests.compare(single.path.pipeline, chosen.path.pipeline),
-            capacity_ratio=ratio(chosen.objectives.capacity_qps, single.objectives.capacity_qps),
-        )
-
-
-def ratio(over: Estimate, under: Estimate) -> Estimate:
-    """Quotient of two estimates, its standard error by the delta method as if independent.
-
-    Common random numbers make them rise and fall together, so the error is rather overstated.
-    """
-    if under.mean == 0:
-        return Estimate(mean=float("inf"), stderr=0.0, num_samples=over.num_samples)
-    value = over.mean / under.mean
-    relative = [e.stderr / e.mean for e in (over, under) if e.mean > 0]
-    stderr = value * float(sum(part**2 for part in relative)) ** 0.5
-    return Estimate(mean=value, stderr=stderr, num_samples=min(over.num_samples, under.num_samples))
