@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
-from recfunnel.core.arrays import DoubleArray
 from recfunnel.core.errors import StudyError
 from recfunnel.core.pipeline import Mapping, Path, Pipeline, Stage, Station, stage_scorers
 from recfunnel.runtime.arena import Arena, Layout, new_file, run_layout
@@ -30,12 +27,10 @@ from recfunnel.runtime.messages import (
     TimeCalls,
     Timed,
 )
-from recfunnel.runtime.noise import Disturbance, disturbance, read_machine
+from recfunnel.runtime.noise import disturbance, read_machine
 from recfunnel.runtime.placement import assign_cores, available_cores, cores_wanted
+from recfunnel.runtime.record import read_run, write_schedule
 from recfunnel.runtime.served import OpenLoad, ServedRun
-
-_LEAD_S = 0.1
-"""Between telling everybody and the first query."""
 
 _SILENCE_S = 15.0
 """How long a process may say nothing after the moment it should have."""
@@ -192,7 +187,7 @@ class Engine:
         crew, descriptor = self._crew, new_file(layout)
         try:
             arena = Arena(layout, descriptor)
-            end_s = _fill(arena, load, drain_s)
+            end_s = write_schedule(arena, load, drain_s)
             before = read_machine(crew.process_ids)
             stations = [
                 [crew.start(name, Serve(layout), descriptor) for name in names]
@@ -203,7 +198,9 @@ class Engine:
             os.close(descriptor)
         notes = self._wait(generator, stations, end_s)
         after = read_machine(crew.process_ids)
-        return _served(arena, load, self._servers, disturbance(before, after), self._notes + notes)
+        counts = tuple(len(names) for names in self._servers)
+        disturbed = disturbance(before, after)
+        return read_run(arena, load, counts, disturbed, self._notes + notes)
 
     def _wait(
         self, generator: Member, stations: list[list[Member]], end_s: float
@@ -260,52 +257,3 @@ class Engine:
 
 def _server_name(station: int, server: int) -> str:
     return f"station {station} server {server}"
-
-
-def _fill(arena: Arena, load: OpenLoad, drain_s: float) -> float:
-    """Write the schedule; when the run is given up."""
-    for name in ("lag_s", "begin_s", "finish_s"):
-        arena[name][...] = np.nan
-    arena["answer"][...] = -1
-    arena["arrival_s"][:] = load.arrival_s
-    arena["query_rows"][:] = load.query_rows
-    arena["fraction"][:] = 1.0 if load.fraction is None else load.fraction
-    start_s = now_s() + _LEAD_S
-    give_up_s = start_s + float(load.arrival_s[-1]) + drain_s
-    arena["start_s"][0], arena["give_up_s"][0] = start_s, give_up_s
-    return give_up_s
-
-
-def _served(
-    arena: Arena,
-    load: OpenLoad,
-    servers: tuple[tuple[str, ...], ...],
-    disturbed: Disturbance,
-    notes: tuple[str, ...],
-) -> ServedRun:
-    kept = slice(load.warmup, None)
-    due_s = arena["start_s"][0] + load.arrival_s[kept]
-    finish_s = arena["finish_s"][:, kept]
-    service_s = finish_s - arena["begin_s"][:, kept]
-    answered = np.isfinite(finish_s[-1])
-    latency_s = np.where(answered, finish_s[-1] - due_s, np.inf)
-    span_s = _span_s(finish_s[-1][answered])
-    throughput_qps = (np.count_nonzero(answered) - 1) / span_s if span_s else 0.0
-    busy_s = np.nansum(service_s, axis=1)
-    counts = np.array([len(station) for station in servers])
-    utilisation = busy_s / (counts * span_s) if span_s else np.zeros(len(servers))
-    return ServedRun(
-        arrival_s=load.arrival_s[kept],
-        latency_s=latency_s,
-        service_s=service_s,
-        lag_s=arena["lag_s"][kept].copy(),
-        answers=arena["answer"][kept].copy(),
-        throughput_qps=float(throughput_qps),
-        utilisation=tuple(float(share) for share in utilisation),
-        disturbance=disturbed,
-        notes=notes,
-    )
-
-
-def _span_s(times_s: DoubleArray) -> float:
-    return float(times_s.max() - times_s.min()) if times_s.size > 1 else 0.0

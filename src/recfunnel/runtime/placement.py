@@ -12,6 +12,9 @@ from pathlib import Path
 
 from recfunnel.core.pipeline import Mapping
 
+_URGENCY = 10
+"""Real-time priority of the load generator, above that of servers somebody made urgent."""
+
 _SET_TIMER_SLACK = 29
 """PR_SET_TIMERSLACK of <sys/prctl.h>."""
 
@@ -77,7 +80,7 @@ def make_urgent() -> tuple[str, ...]:
     """
     refused = []
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_URGENCY))
     except (AttributeError, PermissionError):
         refused.append("the load generator runs at normal priority (no right to raise it)")
     if sys.platform == "linux":
