@@ -15,7 +15,7 @@ from recfunnel.core.results import LatencyProfile
 from recfunnel.hardware.cost import latency_s
 from recfunnel.profile.blocks import GROUP, NOT_KEPT, blocks_of
 from recfunnel.profile.modelled import modelled_profiles
-from recfunnel.profile.noise import clean_calls, spread, words
+from recfunnel.profile.noise import clean_calls, words
 from recfunnel.profile.population import representative_rows
 from recfunnel.profile.request import HAND_OVER, WAKE_UP, ProfileRequest, sizes_of
 from recfunnel.profile.samples import Samples
@@ -57,10 +57,10 @@ def test_calls_that_lost_their_core_or_a_busy_machine_are_not_believed() -> None
 
 
 def test_disturbance_is_said_in_words() -> None:
-    assert words(0.0, [QUIET] * 9 + [BUSY]) == ()
-    assert words(0.2, [QUIET]) == ("20% of the samples were taken while disturbed",)
-    assert "5 of 10 rounds polluted" in words(0.0, [QUIET, BUSY] * 5)[0]
-    assert spread(np.array([1.0, 2.0]), np.array([1.1, 2.0])) == pytest.approx(0.05)
+    assert words(0.0, 0.0, [QUIET] * 9 + [BUSY]) == ()
+    assert words(0.2, 0.0, [QUIET]) == ("20% of the samples were taken while disturbed",)
+    assert "5 of 10 rounds polluted" in words(0.0, 0.0, [QUIET, BUSY] * 5)[0]
+    assert "medians instead" in words(0.0, 0.1, [QUIET])[0]
 
 
 @given(count=st.integers(1, 400), seed=st.integers(0, 9))

@@ -36,6 +36,9 @@ _ROUND_S = 0.5
 _FIRST_PASS = 0.7
 """Share of the time meant for the first pass; the rest repeats what was disturbed."""
 
+_HOPELESS = 0.8
+"""Share of disturbed samples still disturbed after a repetition, above which it is given up."""
+
 _FEWEST_QUERIES = 24
 _PILOT_CALLS = 3
 _GRACE_S = 60.0
@@ -128,10 +131,18 @@ class _Session:
         label = f"profile, {self.num_threads} thread" + ("s" if self.num_threads > 1 else "")
         with progress.task(label, total=samples.seconds.size) as task:
             self._pass(samples, samples.missing_places(), rows, deadline_s + self.budget_s, task)
-            while (left := samples.open_places()).size and now_s() < deadline_s:
-                task.note(f"{left.size} samples were disturbed; once more")
-                self._pass(samples, left, rows, deadline_s, task)
+            self._repeat(samples, rows, deadline_s, task)
         return self._profiles(samples)
+
+    def _repeat(self, samples: Samples, rows: IntArray, deadline_s: float, task: Task) -> None:
+        """Time disturbed places again while there is time and it helps."""
+        left = samples.open_places()
+        while left.size and now_s() < deadline_s:
+            task.note(f"{left.size} samples were disturbed; once more")
+            self._pass(samples, left, rows, deadline_s, task)
+            before, left = left.size, samples.open_places()
+            if left.size > _HOPELESS * before:
+                return  # the whole machine is busy, not a moment of it
 
     def _pass(
         self, samples: Samples, places: IntArray, rows: IntArray, deadline_s: float, task: Task
@@ -194,7 +205,8 @@ class _Session:
         profiles = []
         for model in dict.fromkeys(name for name, _ in self.calls):
             mine = [i for i, (name, _) in enumerate(self.calls) if name == model]
-            share = float(np.mean([samples.disturbed_share(i) for i in mine]))
+            disturbed = float(np.mean([samples.disturbed_share(i) for i in mine]))
+            missing = float(np.isnan(samples.seconds[mine]).mean())
             profiles.append(
                 LatencyProfile(
                     model=model,
@@ -203,7 +215,7 @@ class _Session:
                     batch_sizes=np.array([self.calls[i][1] for i in mine], np.int64),
                     latency_s=seconds[mine],
                     source="measured",
-                    notes=words(share, self.rounds),
+                    notes=words(disturbed, missing, self.rounds),
                 )
             )
         return profiles

@@ -2,12 +2,9 @@
 
 import numpy as np
 
-from recfunnel.core.arrays import BoolArray, DoubleArray
+from recfunnel.core.arrays import BoolArray
 from recfunnel.runtime.messages import Timed
 from recfunnel.runtime.noise import Disturbance
-
-SPREAD_LIMIT = 0.5
-"""Spread of the same call on the same query, relative to its median, above which it is said."""
 
 
 def clean_calls(timed: Timed, disturbance: Disturbance) -> BoolArray:
@@ -28,26 +25,14 @@ def clean_calls(timed: Timed, disturbance: Disturbance) -> BoolArray:
     return ~timed.disturbed
 
 
-def spread(first_s: DoubleArray, second_s: DoubleArray) -> float:
-    """Median relative difference between two times of the same calls on the same queries.
-
-    Args:
-        first_s: (R,).
-        second_s: (R,).
-
-    Returns:
-        0 when they repeat exactly; nan when nothing was timed twice.
-    """
-    if not first_s.size:
-        return float("nan")
-    return float(np.median(np.abs(first_s - second_s) / np.minimum(first_s, second_s)))
-
-
-def words(disturbed_share: float, rounds: list[Disturbance]) -> tuple[str, ...]:
+def words(
+    disturbed_share: float, missing_share: float, rounds: list[Disturbance]
+) -> tuple[str, ...]:
     """Notes for people, empty when all was quiet.
 
     Args:
-        disturbed_share: of the samples kept, taken while disturbed.
+        disturbed_share: of the samples, taken while disturbed.
+        missing_share: of the samples, never taken for want of time.
         rounds: of the measurement.
 
     Returns:
@@ -56,6 +41,8 @@ def words(disturbed_share: float, rounds: list[Disturbance]) -> tuple[str, ...]:
     notes = []
     if disturbed_share > 0.01:
         notes.append(f"{disturbed_share:.0%} of the samples were taken while disturbed")
+    if missing_share > 0:
+        notes.append(f"{missing_share:.0%} of the samples were not taken in time; medians instead")
     polluted = [r for r in rounds if r.polluted]
     if rounds and len(polluted) > 0.1 * len(rounds):
         worst = max(polluted, key=lambda r: r.steal_share + r.foreign_share)
