@@ -5,7 +5,7 @@ import pytest
 
 from recfunnel.core.results import LatencyProfile
 from recfunnel.profile.measure import measure_profiles
-from recfunnel.profile.request import HAND_OVER, WAKE_UP, ProfileRequest
+from recfunnel.profile.request import HAND_OVER, RESTED, WAKE_UP, ProfileRequest
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.timing import TOP_K
 from serving_world import Recipe, make_world, query_set
@@ -15,7 +15,6 @@ REQUEST = ProfileRequest(
     sizes={"short": (10, NUM_ITEMS), "long": (NUM_ITEMS,), "reads": (10, 50)},
     repetitions=30,
     seconds=3.0,
-    idle_ratio=0.1,
 )
 
 
@@ -35,7 +34,9 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LatencyProfi
 def test_every_model_the_selection_and_the_hand_over_have_a_profile(
     profiles: dict[str, LatencyProfile],
 ) -> None:
-    assert set(profiles) == {"short", "long", "reads", TOP_K, HAND_OVER, WAKE_UP}
+    timed = {"short", "long", "reads", TOP_K}
+    rested = {RESTED.name(model) for model in timed}
+    assert set(profiles) == timed | rested | {HAND_OVER, WAKE_UP}
     assert profiles["short"].batch_sizes.tolist() == [10, NUM_ITEMS]
     assert profiles[TOP_K].batch_sizes.tolist() == [10, 50, NUM_ITEMS]
     assert all(profile.source == "measured" for profile in profiles.values())

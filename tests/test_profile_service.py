@@ -7,7 +7,7 @@ from recfunnel.core.arrays import DoubleArray
 from recfunnel.core.errors import InvalidInput, StudyError
 from recfunnel.core.pipeline import Mapping, Path, Station, pipeline_of, stage_scorers
 from recfunnel.core.results import LatencyProfile
-from recfunnel.profile.request import HAND_OVER
+from recfunnel.profile.request import BUSY, HAND_OVER, RESTED
 from recfunnel.profile.service import draw_service
 from recfunnel.runtime.timing import TOP_K
 
@@ -122,3 +122,20 @@ def test_what_was_not_profiled_is_an_error() -> None:
     )
     with pytest.raises(InvalidInput, match="profiled for 1 to 101 items, asked for 200"):
         draw_service(wide, (("a",),), fixed(1), np.ones(3), rng)
+
+
+def test_between_busy_and_rested_the_times_are_mixed_by_utilisation() -> None:
+    profiles = [*fixed(1), profile(RESTED.name("a"), [3.0], slope=0.01)]
+    middle = (BUSY.utilisation + RESTED.utilisation) / 2
+
+    def total_s(utilisation: float) -> float:
+        rng = np.random.default_rng(0)
+        drawn = draw_service(TOGETHER, SCORERS, profiles, np.ones(1), rng, (utilisation,))
+        return float(drawn[0, 0]) - 12_110
+
+    # Busy, `a` takes 1.99 s at 100 items; rested 3.99 s.
+    assert total_s(BUSY.utilisation) == pytest.approx(1.99)
+    assert total_s(middle) == pytest.approx(2.99)
+    assert total_s(RESTED.utilisation) == pytest.approx(3.99)
+    assert total_s(1.0) == pytest.approx(1.99)
+    assert total_s(0.0) == pytest.approx(1.99 + 1.2 * 2.0)

@@ -6,7 +6,7 @@ open-loop load. Both see the same kinds of arrivals and query sizes.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ from recfunnel.simulate.load import LoadPoint, TandemLoad
 from recfunnel.simulate.quantile import latency_quantile
 
 _WARMUP_SHARE = 0.1
+_ROUNDS = 3
+"""Service time and utilisation agree to a few per mille after as many steps."""
 
 
 class VerifiedLoad(Value, frozen=True):
@@ -124,12 +126,17 @@ class Trial:
 class Prediction:
     """A path simulated with service times drawn from profiles.
 
+    How long a call takes depends on how busy its server is, and how busy it is on how long its
+    calls take; at each rate both are found together.
+
     Args:
-        load: the simulation, to be run at any rate.
+        draw: service times (R, S, N) at a utilisation of each station; the same luck every time.
+        load: the simulation with busy servers, which decides capacity.
         wake_up_s: (R, N), delay of each query if it finds its servers at rest. No server is busy
             meanwhile, so it moves the answer without lengthening any queue.
     """
 
+    draw: Callable[[Sequence[float]], DoubleArray]
     load: TandemLoad
     wake_up_s: DoubleArray
 
@@ -140,12 +147,11 @@ class Prediction:
 
     def at(self, rate_qps: float) -> LoadPoint:
         """Everything about one load, waking up included."""
-        point = self.load.at(rate_qps)
+        load = self.loaded(rate_qps)
+        point = load.at(rate_qps)
         if not point.steady:
             return point
-        woken = [
-            self._woken(replication, run) for replication, run in enumerate(self.load.run(rate_qps))
-        ]
+        woken = [self._woken(load, number, run) for number, run in enumerate(load.run(rate_qps))]
         return structs.replace(
             point,
             mean_s=Estimate.of(np.array([run.latency_s.mean() for run in woken])),
@@ -154,9 +160,18 @@ class Prediction:
             p99_s=latency_quantile(woken, 0.99),
         )
 
-    def _woken(self, replication: int, run: SimulationResult) -> SimulationResult:
+    def loaded(self, rate_qps: float) -> TandemLoad:
+        """The simulation with servers as busy as this rate makes them."""
+        service_s = self.load.service_s
+        for _ in range(_ROUNDS):
+            mean_s = service_s.mean(axis=(0, 2))
+            busy = rate_qps * mean_s / np.array(self.load.num_servers)
+            service_s = self.draw(tuple(np.minimum(busy, 1.0).tolist()))
+        return TandemLoad(self.load.unit_times, service_s, self.load.num_servers)
+
+    def _woken(self, load: TandemLoad, replication: int, run: SimulationResult) -> SimulationResult:
         first = self.wake_up_s.shape[1] - run.latency_s.size
-        worked_s = self.load.service_s[replication][:, first:].sum(axis=0)
+        worked_s = load.service_s[replication][:, first:].sum(axis=0)
         at_rest = run.latency_s <= worked_s * (1 + 1e-9)
         delay_s = np.where(at_rest, self.wake_up_s[replication, first:], 0.0)
         return dataclasses.replace(run, latency_s=run.latency_s + delay_s)
@@ -185,19 +200,23 @@ def predict_path(
         StudyError: something was not profiled.
         InvalidInput: a size is outside what was profiled.
     """
-    count = workload.num_queries
-    times, services, wake_ups = [], [], []
-    for replication in range(workload.num_replications):
-        times.append(
-            workload.arrivals.unit_times(count, rng_for(seed, "verify arrivals", replication))
-        )
-        rng = rng_for(seed, "verify service", replication)
-        sizes = workload.sizes.fractions(count, rng_for(seed, "verify sizes", replication))
-        services.append(draw_service(path, scorers, profiles, sizes, rng))
-        wake_ups.append(draw_wake_up(path, profiles, count, rng))
+    count, runs = workload.num_queries, range(workload.num_replications)
+    sizes = [workload.sizes.fractions(count, rng_for(seed, "verify sizes", r)) for r in runs]
+
+    def draw(utilisation: Sequence[float]) -> DoubleArray:
+        draws = [rng_for(seed, "verify service", r) for r in runs]
+        drawn = [
+            draw_service(path, scorers, profiles, sizes[r], draws[r], utilisation) for r in runs
+        ]
+        return np.stack(drawn)
+
+    wake_ups = [
+        draw_wake_up(path, profiles, count, rng_for(seed, "verify wake up", r)) for r in runs
+    ]
+    times = [workload.arrivals.unit_times(count, rng_for(seed, "verify arrivals", r)) for r in runs]
     num_servers = tuple(station.num_servers for station in path.mapping.stations)
-    load = TandemLoad(np.stack(times), np.stack(services), num_servers)
-    return Prediction(load, np.stack(wake_ups))
+    load = TandemLoad(np.stack(times), draw(()), num_servers)
+    return Prediction(draw, load, np.stack(wake_ups))
 
 
 def verify_path(

@@ -22,7 +22,7 @@ from recfunnel.profile.blocks import GROUP, NOT_KEPT, blocks_of
 from recfunnel.profile.hand_over import measure_hand_over
 from recfunnel.profile.noise import clean_calls, words
 from recfunnel.profile.population import representative_rows
-from recfunnel.profile.request import ProfileRequest
+from recfunnel.profile.request import BUSY, RESTED, Pace, ProfileRequest
 from recfunnel.profile.samples import Samples
 from recfunnel.runtime.clock import now_s
 from recfunnel.runtime.engine import Engine
@@ -39,6 +39,7 @@ _FIRST_PASS = 0.7
 _HOPELESS = 0.8
 """Share of disturbed samples still disturbed after a repetition, above which it is given up."""
 
+_PRICE_OF_ALL_PACES = sum(1 + pace.idle_ratio for pace in (BUSY, RESTED))
 _FEWEST_QUERIES = 24
 _PILOT_CALLS = 3
 _GRACE_S = 60.0
@@ -56,8 +57,8 @@ def measure_profiles(
         progress: told about samples taken.
 
     Returns:
-        For each number of threads, a profile of each model, of `top_k`, `hand_over` and
-        `wake_up`.
+        For each number of threads, a profile of each model and of `top_k`, busy and rested, of
+        `hand_over` and of `wake_up`.
 
     Raises:
         WorkerError: a process died, failed or fell silent.
@@ -66,23 +67,27 @@ def measure_profiles(
     profiles: list[LatencyProfile] = []
     rows: IntArray | None = None
     for threads in request.num_threads:
-        session = _Session(engine, request, threads, rng_for(request.seed, "profile", threads))
-        session.open(queries)
-        if rows is None:  # the same queries for all: columns of all profiles belong together
-            sample = rng_for(request.seed, "profiled queries")
-            rows = representative_rows(queries, session.affordable_queries(), sample)
-        profiles += session.measure(rows, progress)
+        for pace in (BUSY, RESTED):
+            rng = rng_for(request.seed, "profile", threads, pace.suffix)
+            session = _Session(engine, request, threads, pace, rng)
+            session.open(queries)
+            if rows is None:  # the same queries for all: columns of all profiles belong together
+                sample = rng_for(request.seed, "profiled queries")
+                rows = representative_rows(queries, session.affordable_queries(), sample)
+            profiles += session.measure(rows, progress)
+        assert rows is not None
         profiles += measure_hand_over(engine, request, rows, session.num_servers, threads)
     return tuple(profiles)
 
 
 @dataclass(slots=True)
 class _Session:
-    """Measuring with one number of threads."""
+    """Measuring with one number of threads at one pace."""
 
     engine: Engine
     request: ProfileRequest
     num_threads: int
+    pace: Pace
     rng: np.random.Generator
     calls: list[tuple[str, int]] = field(init=False)
     servers: tuple[str, ...] = ()
@@ -101,8 +106,9 @@ class _Session:
 
     @property
     def budget_s(self) -> float:
-        """Seconds for this number of threads."""
-        return self.request.seconds / len(self.request.num_threads)
+        """Seconds for this number of threads and pace; a slow pace gets more."""
+        share = (1 + self.pace.idle_ratio) / _PRICE_OF_ALL_PACES
+        return self.request.seconds / len(self.request.num_threads) * share
 
     def open(self, queries: QuerySet) -> None:
         """Load the models and learn roughly what each call costs."""
@@ -120,7 +126,7 @@ class _Session:
 
     def affordable_queries(self) -> int:
         """R: as many as the first pass has time for, between 24 and what was asked."""
-        one_each_s = float(self.cost_s.sum()) * (1 + self.request.idle_ratio) / self.num_servers
+        one_each_s = float(self.cost_s.sum()) * (1 + self.pace.idle_ratio) / self.num_servers
         affordable = int(_FIRST_PASS * self.budget_s / one_each_s)
         return min(self.request.repetitions, max(_FEWEST_QUERIES, affordable))
 
@@ -128,7 +134,8 @@ class _Session:
         """Fill the table of samples and cut it into profiles."""
         samples = Samples.empty(len(self.calls), rows.size)
         deadline_s = now_s() + self.budget_s
-        label = f"profile, {self.num_threads} thread" + ("s" if self.num_threads > 1 else "")
+        threads = f"{self.num_threads} thread" + ("s" if self.num_threads > 1 else "")
+        label = f"profile{self.pace.suffix}, {threads}"
         with progress.task(label, total=samples.seconds.size) as task:
             self._pass(samples, samples.missing_places(), rows, deadline_s + self.budget_s, task)
             self._repeat(samples, rows, deadline_s, task)
@@ -166,7 +173,7 @@ class _Session:
             least = int(load_s.argmin())
             shares[least].append(block)
             price_s = self.cost_s[block[0] // num_queries].sum()
-            load_s[least] += price_s * (1 + self.request.idle_ratio)
+            load_s[least] += price_s * (1 + self.pace.idle_ratio)
         return shares if any(shares) else []
 
     def _round(
@@ -177,7 +184,7 @@ class _Session:
         before = read_machine(self.engine.process_ids)
         answers = self.engine.time_calls(
             [
-                (name, self._command(self._calls_at(places, rows), self.request.idle_ratio))
+                (name, self._command(self._calls_at(places, rows), self.pace.idle_ratio))
                 for name, (places, _) in zip(self.servers, todo, strict=True)
             ],
             2 * _GRACE_S,
@@ -209,7 +216,7 @@ class _Session:
             missing = float(np.isnan(samples.seconds[mine]).mean())
             profiles.append(
                 LatencyProfile(
-                    model=model,
+                    model=self.pace.name(model),
                     platform=self.request.platform,
                     num_threads=self.num_threads,
                     batch_sizes=np.array([self.calls[i][1] for i in mine], np.int64),

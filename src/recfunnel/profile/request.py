@@ -15,6 +15,37 @@ WAKE_UP = "wake_up"
 """Name of the entry for the delay of a query that finds its server at rest."""
 
 
+class Pace(Value, frozen=True):
+    """How busy servers are while they are timed.
+
+    A server that rested finds its caches cold and its neighbours quiet, so the same call takes
+    another time at another load.
+
+    Args:
+        suffix: of the names of profiles taken at this pace.
+        idle_ratio: mean pause after a few calls, in times they took.
+    """
+
+    suffix: str
+    idle_ratio: float
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the time a server works."""
+        return 1 / (1 + self.idle_ratio)
+
+    def name(self, model: str) -> str:
+        """Name of a model's profile at this pace."""
+        return model + self.suffix
+
+
+BUSY = Pace(suffix="", idle_ratio=0.25)
+"""Near saturation: what capacity is decided by, and what a profile means without further words."""
+
+RESTED = Pace(suffix=" (rested)", idle_ratio=2.5)
+"""At a low load."""
+
+
 class ProfileRequest(Value, frozen=True):
     """What to time.
 
@@ -25,8 +56,6 @@ class ProfileRequest(Value, frozen=True):
         platform: name the profiles carry.
         repetitions: queries each model and size is timed with, at most.
         seconds: rough limit on the whole measurement, loading models left out.
-        idle_ratio: mean pause after a few calls, in times they took. Servers rest between
-            queries, and how busy the neighbours are decides how fast a call is.
         seed: of the sample and its order.
     """
 
@@ -35,7 +64,6 @@ class ProfileRequest(Value, frozen=True):
     platform: str = "cpu"
     repetitions: int = 200
     seconds: float = 90.0
-    idle_ratio: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -44,10 +72,8 @@ class ProfileRequest(Value, frozen=True):
         for model, sizes in self.sizes.items():
             if not sizes or sizes[0] < 1 or any(a >= b for a, b in pairwise(sizes)):
                 raise StudyError(f"profiled sizes of {model!r} are {sizes}; they must rise from 1")
-        if self.repetitions < 1 or self.seconds <= 0 or self.idle_ratio < 0:
-            raise StudyError(
-                "a profile needs repetitions and seconds above 0, and pauses not below"
-            )
+        if self.repetitions < 1 or self.seconds <= 0:
+            raise StudyError("a profile needs repetitions and seconds above 0")
 
     @property
     def all_sizes(self) -> tuple[int, ...]:

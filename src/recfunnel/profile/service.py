@@ -4,6 +4,7 @@ Letters: N queries, S stations, R profiled queries.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,8 +13,11 @@ from recfunnel.core.errors import InvalidInput, StudyError
 from recfunnel.core.pipeline import Path
 from recfunnel.core.results import LatencyProfile
 from recfunnel.core.workload import sizes_for
-from recfunnel.profile.request import HAND_OVER, WAKE_UP
+from recfunnel.profile.request import BUSY, HAND_OVER, RESTED, WAKE_UP
 from recfunnel.runtime.timing import TOP_K
+
+_LEAST_SHARE = 0.25
+"""Of a busy call's time: mixing past the rested pace must not reach 0."""
 
 
 def draw_service(
@@ -22,6 +26,7 @@ def draw_service(
     profiles: Sequence[LatencyProfile],
     fractions: DoubleArray,
     rng: np.random.Generator,
+    utilisation: Sequence[float] = (),
 ) -> DoubleArray:
     """Service time of each query at each station.
 
@@ -33,9 +38,11 @@ def draw_service(
         path: stages and where they run.
         scorers: the models each stage calls (`stage_scorers`).
         profiles: of every model called, of `top_k` and of `hand_over`, for every platform and
-            number of threads of the path.
+            number of threads of the path. Those that were also timed rested are mixed with it,
+            linearly in utilisation; others cost the same at any load.
         fractions: (N,), size of each query as a share (0, 1] of the first stage's candidates.
-        rng: draws.
+        rng: draws; the same for any utilisation.
+        utilisation: (S,), how busy each station is, 0 to 1; empty means busy.
 
     Returns:
         (S, N), seconds.
@@ -44,22 +51,33 @@ def draw_service(
         StudyError: something was not profiled.
         InvalidInput: a size is outside what was profiled.
     """
-    book = {(p.model, p.platform, p.num_threads): p for p in profiles}
+    shelf = _Shelf({(p.model, p.platform, p.num_threads): p for p in profiles})
     luck = rng.random(fractions.size)
     offered = sizes_for(fractions, path.pipeline.stages[0].num_in)
+    once = np.ones_like(offered)
     service_s = np.zeros((len(path.mapping.stations), fractions.size))
     stage = 0
     for number, station in enumerate(path.mapping.stations):
         where = station.platform, station.num_threads
+        rested = rested_share(utilisation[number]) if utilisation else 0.0
         total_s = service_s[number]
-        total_s += _drawn(_find(book, HAND_OVER, *where), np.ones_like(offered), _luck(rng, luck))
+        total_s += shelf.draw(HAND_OVER, where, once, rng.random(luck.size), 0.0)
         for index in range(stage, stage + station.num_stages):
             sizes = np.minimum(offered, path.pipeline.stages[index].num_in)
             for model in scorers[index]:
-                total_s += _drawn(_find(book, model, *where), sizes, luck)
-            total_s += _drawn(_find(book, TOP_K, *where), sizes, _luck(rng, luck))
+                total_s += shelf.draw(model, where, sizes, luck, rested)
+            total_s += shelf.draw(TOP_K, where, sizes, rng.random(luck.size), rested)
         stage += station.num_stages
     return service_s
+
+
+def rested_share(utilisation: float) -> float:
+    """Weight of the rested profile at a utilisation: 0 when busy, 1 at the rested pace.
+
+    Below the rested pace it goes on rising to 1.2, above the busy one it stays 0.
+    """
+    span = BUSY.utilisation - RESTED.utilisation
+    return float(np.clip((BUSY.utilisation - utilisation) / span, 0.0, 1.2))
 
 
 def draw_wake_up(
@@ -82,28 +100,41 @@ def draw_wake_up(
     Raises:
         StudyError: it was not profiled.
     """
-    book = {(p.model, p.platform, p.num_threads): p for p in profiles}
+    shelf = _Shelf({(p.model, p.platform, p.num_threads): p for p in profiles})
     once = np.ones(num_queries, np.int64)
     total_s = np.zeros(num_queries)
     for station in path.mapping.stations:
-        profile = _find(book, WAKE_UP, station.platform, station.num_threads)
-        total_s += _drawn(profile, once, rng.random(num_queries))
+        where = station.platform, station.num_threads
+        total_s += shelf.draw(WAKE_UP, where, once, rng.random(num_queries), 0.0)
     return total_s
 
 
-def _luck(rng: np.random.Generator, like: DoubleArray) -> DoubleArray:
-    return rng.random(like.size)
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """Profiles by model, platform and number of threads."""
 
+    profiles: dict[tuple[str, str, int], LatencyProfile]
 
-def _find(
-    book: dict[tuple[str, str, int], LatencyProfile], model: str, platform: str, num_threads: int
-) -> LatencyProfile:
-    profile = book.get((model, platform, num_threads))
-    if profile is None:
-        raise StudyError(
-            f"{model!r} has no profile on {platform!r} with {num_threads} threads; profile it"
-        )
-    return profile
+    def draw(
+        self,
+        model: str,
+        where: tuple[str, int],
+        sizes: IntArray,
+        luck: DoubleArray,
+        rested_share: float,
+    ) -> DoubleArray:
+        """Times (N,) of a model's calls, a share of the way from busy to rested."""
+        busy = self.profiles.get((model, *where))
+        if busy is None:
+            raise StudyError(
+                f"{model!r} has no profile on {where[0]!r} with {where[1]} threads; profile it"
+            )
+        drawn_s = _drawn(busy, sizes, luck)
+        rested = self.profiles.get((RESTED.name(model), *where))
+        if rested is None or rested_share == 0.0:
+            return drawn_s
+        mixed: DoubleArray = drawn_s + rested_share * (_drawn(rested, sizes, luck) - drawn_s)
+        return np.maximum(mixed, _LEAST_SHARE * drawn_s)
 
 
 def _drawn(profile: LatencyProfile, sizes: IntArray, luck: DoubleArray) -> DoubleArray:
