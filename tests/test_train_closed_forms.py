@@ -71,7 +71,7 @@ def test_ease_gives_an_item_nobody_has_seen_no_weight() -> None:
 
 
 def test_als_ends_where_its_normal_equations_hold(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    dataset, spec = small_dataset(), ALS(alpha=4, regularisation=5, iterations=60, k=K)
+    dataset, spec = small_dataset(), ALS(alpha=4, regularisation=20, iterations=100, k=K)
     entry = ModelEntry(model=MatrixFactorisation(num_factors=6), training=spec)
     users, items = _factors(fit_model("als", {"als": entry}, dataset, tmp_path, tmp_path, seed=2))
     confidences = confidence_matrix(
@@ -83,9 +83,11 @@ def test_als_ends_where_its_normal_equations_hold(tmp_path) -> None:  # type: ig
         rest = np.where(c > 0, c - 1, 0)
         known = (confidences > 0).any(axis=1)
         y = np.where(known[:, None], users, 0)
-        left = y.T @ y + y.T @ (rest[:, None] * y) + 5 * np.eye(6)
+        left = y.T @ y + y.T @ (rest[:, None] * y) + 20 * np.eye(6)
         expected = np.linalg.solve(left, y.T @ c)
-        np.testing.assert_allclose(items[item], expected, atol=2e-3)
+        # float32 and conjugate gradients leave about 1e-4; 2 % more regularisation moves it 1 %.
+        error = np.linalg.norm(items[item] - expected) / np.linalg.norm(expected)
+        assert error < 1e-3
 
 
 def test_als_gives_the_unknown_the_mean_of_the_known(tmp_path) -> None:  # type: ignore[no-untyped-def]
