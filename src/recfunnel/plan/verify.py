@@ -258,7 +258,9 @@ def verify_path(
     def execute(fraction: float) -> None:
         number = len(runs[fraction])
         rng = rng_for(trial.seed, "trial", f"{fraction:.6f}", number)
-        load = _load(fraction * capacity_qps, num_queries, arrivals, sizes, trial, rng)
+        rate_qps = fraction * capacity_qps
+        kept = max(trial.min_queries, math.ceil(trial.seconds * rate_qps))
+        load = open_load(rate_qps, kept, num_queries, arrivals, sizes, rng)
         runs[fraction].append(engine.run(load))
 
     planned = [f for _ in range(trial.repeats) for f in trial.load_fractions]
@@ -293,17 +295,29 @@ def median_of(values: Sequence[float]) -> Estimate:
     return Estimate(mean=float(np.median(samples)), stderr=stderr, num_samples=samples.size)
 
 
-def _load(
+def open_load(
     rate_qps: float,
+    num_kept: int,
     num_rows: int,
     arrivals: ArrivalsSpec,
     sizes: QuerySizesSpec,
-    trial: Trial,
     rng: np.random.Generator,
 ) -> OpenLoad:
-    kept = max(trial.min_queries, math.ceil(trial.seconds * rate_qps))
-    warmup = math.ceil(_WARMUP_SHARE * kept)
-    count = kept + warmup
+    """Queries to execute at a load, a tenth more than asked for as warm-up.
+
+    Args:
+        rate_qps: offered load.
+        num_kept: queries after the warm-up.
+        num_rows: of the query set, from which queries are drawn evenly.
+        arrivals: when they come.
+        sizes: how many candidates they bring.
+        rng: draws.
+
+    Returns:
+        The load.
+    """
+    warmup = math.ceil(_WARMUP_SHARE * num_kept)
+    count = num_kept + warmup
     return OpenLoad(
         arrival_s=arrivals.unit_times(count, rng) / rate_qps,
         query_rows=rng.integers(num_rows, size=count),
