@@ -2,7 +2,7 @@
 
 A server alternates between the few models of its pipeline, so their parameters are warm in the
 nearer caches, but not as warm as if one model ran alone, nor as cold as if all models of a study
-took turns. Calls are therefore timed in blocks: three calls alternate over a few queries. Blocks
+took turns. Calls are therefore timed in blocks: two calls alternate over a few queries. Blocks
 come in random order, so that a slow minute of the machine falls on all calls alike.
 
 Letters: L calls (a model at a size), R queries. A *place* is call * R + query.
@@ -14,10 +14,10 @@ import numpy as np
 
 from recfunnel.core.arrays import IntArray
 
-GROUP = 3
+GROUP = 2
 """Calls that alternate in a block."""
 
-_QUERIES = 8
+_QUERIES = 16
 
 NOT_KEPT = -1
 

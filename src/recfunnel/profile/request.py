@@ -39,7 +39,7 @@ class Pace(Value, frozen=True):
         return model + self.suffix
 
 
-BUSY = Pace(suffix="", idle_ratio=0.25)
+BUSY = Pace(suffix="", idle_ratio=0.15)
 """Near saturation: what capacity is decided by, and what a profile means without further words."""
 
 RESTED = Pace(suffix=" (rested)", idle_ratio=2.5)
