@@ -256,7 +256,7 @@ def show_report(planning: "Planning", options: StudyOptions) -> None:
     if options.json:
         emit_json(summary)
     else:
-        draw_report(summary, Console())
+        draw_report(summary, terminal())
         say(f"report: {planning.path / 'report.html'}")
 
 
@@ -270,7 +270,7 @@ def emit(rows: Sequence[Mapping[str, Any]], options: StudyOptions) -> None:
         table.add_column(key, justify="right" if number else "left")
     for row in rows:
         table.add_row(*(readable(key, value) for key, value in row.items()))
-    Console().print(table)
+    terminal().print(table)
 
 
 def readable(key: str, value: object) -> str:
@@ -285,6 +285,12 @@ def readable(key: str, value: object) -> str:
 def emit_json(value: object) -> None:
     """Print any value as JSON on standard output."""
     sys.stdout.write(to_json(value).decode())
+
+
+def terminal() -> Console:
+    """Standard output, 100 columns wide where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=100)
 
 
 def say(text: str) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def measure_capacity(
     """
     engine.prepare(path)
     found = [
-        highest_load(lambda qps, r=repeat: _holds(engine, qps, trial, r), guess_qps)
+        highest_load(partial(_holds, engine, trial, repeat), guess_qps)
         for repeat in progress.track(range(trial.repeats), "capacity, executed")
     ]
     return MeasuredCapacity(
@@ -113,7 +114,7 @@ def highest_load(holds: Callable[[float], bool], guess_qps: float) -> float:
 
 
 def _bracket(holds: Callable[[float], bool], guess_qps: float) -> tuple[float, float]:
-    """Neighbouring loads of which one holds and the next does not; 0 or inf where none was found."""
+    """Neighbouring loads of which one holds and the next does not; 0 or inf where there is none."""
     at_guess = holds(guess_qps)
     step, last = (STEP if at_guess else 1 / STEP), guess_qps
     for _ in range(_MOST_STEPS):
@@ -124,7 +125,7 @@ def _bracket(holds: Callable[[float], bool], guess_qps: float) -> tuple[float, f
     return (last, math.inf) if at_guess else (0.0, last)
 
 
-def _holds(engine: Engine, rate_qps: float, trial: CapacityTrial, repeat: int) -> bool:
+def _holds(engine: Engine, trial: CapacityTrial, repeat: int, rate_qps: float) -> bool:
     rng = rng_for(trial.seed, "measured capacity", repeat, f"{rate_qps:.3f}")
     num_kept = math.ceil(trial.seconds * rate_qps)
     load = open_load(rate_qps, num_kept, trial.num_queries, trial.arrivals, trial.sizes, rng)

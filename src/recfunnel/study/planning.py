@@ -9,12 +9,11 @@ from recfunnel.core.model import ModelCost
 from recfunnel.core.platform import Platform
 from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.results import LatencyProfile
-from recfunnel.core.spec import Value
 from recfunnel.core.storage import content_hash, read_json, write_json
 from recfunnel.plan.inputs import PlanInputs
 from recfunnel.plan.planner import PlanResult, make_plan
+from recfunnel.plan.serving import save_plan
 from recfunnel.plan.space import enumerate_pipelines
-from recfunnel.plan.verify import Verification
 from recfunnel.profile.measure import measure_profiles
 from recfunnel.profile.modelled import modelled_profiles
 from recfunnel.profile.request import ProfileRequest, sizes_of
@@ -22,16 +21,10 @@ from recfunnel.profile.storage import load_profiles, save_profiles
 from recfunnel.quality.book import ScoreBook
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.messages import ServingSetup
-from recfunnel.study.prove import Prover
+from recfunnel.study.prove import Proof, Prover
 from recfunnel.study.run_folder import RunFolder
 from recfunnel.study.steps import Split, Steps
 from recfunnel.study.study import Study
-
-
-class Proof(Value, frozen=True):
-    """Every executed path, the chosen one first."""
-
-    verifications: tuple[Verification, ...]
 
 
 class Planning:
@@ -123,28 +116,29 @@ class Planning:
                 store_folder=self.path / "estimates",
                 progress=self.progress,
             )
-            write_json(self.path / "plan.json", self._result.plan)
+            save_plan(self.path / "plan.json", self._result.plan)
             self.folder.log("plan", "done", hash=self._result.plan.content_hash)
         return self._result
 
-    def verify(self) -> tuple[Verification, ...]:
-        """Execute the chosen path, then baselines; nothing where there is nothing to execute."""
+    def verify(self) -> Proof:
+        """Execute the chosen path, then baselines; empty where there is nothing to execute."""
         plan = self.plan().plan
         if plan.chosen is None or plan.profile_source != "measured":
-            return ()
-        file = self.path / "verification.json"
-        key = content_hash([plan.content_hash, self.study.verify])
+            return Proof()
+        key = self._proof_key()
         if not self.folder.is_done("verify", key):
             with self.folder.doing("verify", key):
-                write_json(file, Proof(verifications=self._prover().prove(plan)))
-        return read_json(file, Proof).verifications
+                write_json(self.path / "verification.json", self._prover().prove(plan))
+        return self.proof()
 
-    def verified(self) -> tuple[Verification, ...]:
-        """What `verify` found for the present plan, if it has been done."""
-        key = content_hash([self.plan().plan.content_hash, self.study.verify])
-        if not self.folder.is_done("verify", key):
-            return ()
-        return read_json(self.path / "verification.json", Proof).verifications
+    def proof(self) -> Proof:
+        """What `verify` found for the present plan; empty when it has not been done."""
+        if not self.folder.is_done("verify", self._proof_key()):
+            return Proof()
+        return read_json(self.path / "verification.json", Proof)
+
+    def _proof_key(self) -> str:
+        return content_hash([self.plan().plan.content_hash, self.study.verify])
 
     def kept_promise(self) -> bool:
         """Whether something was chosen and, if it was executed, held its deadline at the load."""
@@ -153,7 +147,7 @@ class Planning:
         target = self.study.target
         return all(
             load.measured_p99_s.mean <= target.deadline_s
-            for verification in self.verified()[:1]
+            for verification in self.proof().verifications[:1]
             for load in verification.loads
             if load.rate_qps <= target.rate_qps * (1 + 1e-9)
         )

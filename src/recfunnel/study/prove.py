@@ -6,10 +6,24 @@ from dataclasses import dataclass
 from recfunnel.core.pipeline import stage_scorers
 from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.results import DesignPoint, LatencyProfile, ServingPlan
+from recfunnel.core.spec import Value
+from recfunnel.plan.measured import CapacityTrial, MeasuredCapacity, measure_capacity
 from recfunnel.plan.verify import Trial, Verification, predict_path, verify_path
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.messages import ServingSetup
 from recfunnel.study.study import Study
+
+
+class Proof(Value, frozen=True):
+    """What executing showed, the chosen path first.
+
+    Args:
+        verifications: predicted against measured latency.
+        capacities: measured, of the same paths.
+    """
+
+    verifications: tuple[Verification, ...] = ()
+    capacities: tuple[MeasuredCapacity, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -32,20 +46,24 @@ class Prover:
     num_queries: int
     progress: Progress = SILENT
 
-    def prove(self, plan: ServingPlan) -> tuple[Verification, ...]:
+    def prove(self, plan: ServingPlan) -> Proof:
         """Execute the chosen path at its promise and at fractions of its capacity, then rivals.
 
         Args:
             plan: one that chose something.
 
         Returns:
-            One verification a path, the chosen first.
+            Verification and measured capacity of each path, the chosen first.
 
         Raises:
             WorkerError: a worker process died, failed or fell silent.
         """
         with Engine(self.setup) as engine:
-            return tuple(self._execute(engine, point) for point in self._points(plan))
+            points = self._points(plan)
+            return Proof(
+                verifications=tuple(self._execute(engine, point) for point in points),
+                capacities=tuple(self._capacity(engine, point) for point in points),
+            )
 
     def _points(self, plan: ServingPlan) -> tuple[DesignPoint, ...]:
         """The chosen point, then the best single models that can carry any load."""
@@ -73,6 +91,20 @@ class Prover:
             self._trial(capacity_qps),
             self.progress,
         )
+
+    def _capacity(self, engine: Engine, point: DesignPoint) -> MeasuredCapacity:
+        workload, settings = self.study.workload(), self.study.verify
+        trial = CapacityTrial(
+            service_level=workload.service_level,
+            arrivals=workload.arrivals,
+            sizes=workload.sizes,
+            num_queries=self.num_queries,
+            seconds=settings.capacity_seconds,
+            repeats=settings.repeats,
+            seed=self.study.seed,
+        )
+        guess_qps = point.objectives.capacity_qps.mean
+        return measure_capacity(engine, point.path, guess_qps, trial, self.progress)
 
     def _trial(self, capacity_qps: float) -> Trial:
         """The loads of the study, and the promised one where the path can carry it."""

@@ -79,18 +79,20 @@ class VerifySettings(Value, frozen=True):
         load_fractions: of predicted capacity, each run under open-loop Poisson load.
         seconds: length of each run.
         repeats: runs of each load; the median is compared.
+        capacity_seconds: length of each run of the search for the capacity really reached.
         baselines: how many single models are executed too, best ranking first.
     """
 
     load_fractions: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9)
     seconds: float = 5.0
     repeats: int = 3
+    capacity_seconds: float = 2.0
     baselines: int = 1
 
     def __post_init__(self) -> None:
         if not all(0 < fraction < 1 for fraction in self.load_fractions):
             raise StudyError(f"verify.load_fractions {self.load_fractions} must lie in 0 to 1")
-        if self.seconds <= 0 or self.repeats < 1:
+        if min(self.seconds, self.capacity_seconds) <= 0 or self.repeats < 1:
             raise StudyError("verify needs seconds above 0 and at least 1 repeat")
 
 

@@ -1,5 +1,6 @@
 """Put what a study found into one value that a report can show."""
 
+import math
 import platform
 import sys
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from recfunnel.core.spec import kind_of
 from recfunnel.core.storage import MANIFEST, read_json
 from recfunnel.plan.planner import PlanResult
 from recfunnel.plan.space import single_stage
-from recfunnel.plan.verify import Verification, predict_path
+from recfunnel.plan.verify import predict_path
 from recfunnel.quality.attribution import attribute_loss
 from recfunnel.quality.compare import compare
 from recfunnel.report.facts import DatasetFacts, MachineFacts, ModelRow, SearchCounts
@@ -30,18 +31,20 @@ from recfunnel.report.findings import (
 )
 from recfunnel.report.summary import RunSummary, thinned
 from recfunnel.study.planning import Planning
+from recfunnel.study.prove import Proof
 
 SHORTLIST = 256
 """Candidates of the second service time in the model table."""
 
 _CURVE_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.02)
+_NUM_RIVAL_CURVES = 3
 _LIBRARIES = ("recfunnel", "numpy", "numba", "torch", "implicit", "polars", "msgspec")
 
 
 def summarise(planning: Planning) -> RunSummary:
     """Everything found so far; verification only when it has been done for the present plan."""
     result = planning.plan()
-    verifications = planning.verified()
+    proof = planning.proof()
     return RunSummary(
         study=planning.study.name,
         command=planning.command,
@@ -56,11 +59,12 @@ def summarise(planning: Planning) -> RunSummary:
         evaluated=thinned(result.points),
         counts=_counts(result),
         attribution=_attribution(planning, result),
-        comparison=_comparison(planning, result),
+        comparison=_comparison(planning, result, proof),
         curves=_curves(planning, result),
-        verification=_verification(verifications),
+        verification=_verification(proof),
+        planned_on="validation",
         notes=_notes(planning, result),
-        warnings=_warnings(planning, verifications),
+        warnings=_warnings(planning, proof),
     )
 
 
@@ -184,7 +188,7 @@ def _attribution(planning: Planning, result: PlanResult) -> QualityAttribution |
     )
 
 
-def _comparison(planning: Planning, result: PlanResult) -> PairedComparison | None:
+def _comparison(planning: Planning, result: PlanResult, proof: Proof) -> PairedComparison | None:
     """Chosen against the best single model (chosen on validation), on the test queries."""
     chosen, versus = result.plan.chosen, result.versus_single
     if chosen is None or versus is None:
@@ -205,16 +209,29 @@ def _comparison(planning: Planning, result: PlanResult) -> PairedComparison | No
         tolerance=found.tolerance * found.reference.mean,
         verdict=found.verdict,
         capacity_ratio=versus.capacity_ratio,
+        measured_capacity_ratio=_measured_ratio(proof, versus.single),
     )
 
 
+def _measured_ratio(proof: Proof, rival: DesignPoint) -> Estimate | None:
+    """Measured capacity of the chosen path over the rival's, where both were executed."""
+    capacity = {found.path: found.capacity_qps for found in proof.capacities}
+    if rival.path not in capacity or not capacity[rival.path].mean:
+        return None
+    ours, theirs = proof.capacities[0].capacity_qps, capacity[rival.path]
+    ratio = ours.mean / theirs.mean
+    relative = math.hypot(ours.stderr / ours.mean, theirs.stderr / theirs.mean) if ratio else 0.0
+    return Estimate(mean=ratio, stderr=ratio * relative, num_samples=ours.num_samples)
+
+
 def _curves(planning: Planning, result: PlanResult) -> tuple[LoadCurve, ...]:
-    chosen, versus = result.plan.chosen, result.versus_single
-    curves = []
-    if chosen is not None:
-        curves.append(_curve(planning, chosen, "chosen"))
-    if versus is not None and (chosen is None or versus.single.path != chosen.path):
-        curves.append(_curve(planning, versus.single, "baseline"))
+    """The chosen path, the best single model and the two next best: more crowd the figure."""
+    chosen = result.plan.chosen
+    curves = [] if chosen is None else [_curve(planning, chosen, "chosen")]
+    rivals = sorted(result.plan.baselines, key=lambda point: -point.objectives.ndcg.mean)
+    for point in rivals[:_NUM_RIVAL_CURVES]:
+        if chosen is None or point.path != chosen.path:
+            curves.append(_curve(planning, point, "baseline"))
     return tuple(curves)
 
 
@@ -242,9 +259,9 @@ def _curve(planning: Planning, point: DesignPoint, role: Role) -> LoadCurve:
     )
 
 
-def _verification(verifications: tuple[Verification, ...]) -> tuple[VerificationRow, ...]:
+def _verification(proof: Proof) -> tuple[VerificationRow, ...]:
     rows = []
-    for number, verification in enumerate(verifications):
+    for number, verification in enumerate(proof.verifications):
         rows += [
             VerificationRow(
                 name=verification.path.pipeline.name,
@@ -276,14 +293,14 @@ def _notes(planning: Planning, result: PlanResult) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _warnings(planning: Planning, verifications: tuple[Verification, ...]) -> tuple[str, ...]:
+def _warnings(planning: Planning, proof: Proof) -> tuple[str, ...]:
     warnings = []
-    polluted = sum(load.polluted for v in verifications for load in v.loads)
+    polluted = sum(load.polluted for v in proof.verifications for load in v.loads)
     if polluted:
         warnings.append(
             f"{polluted} verification loads were disturbed by other work on this machine and "
             "prove nothing; run `recfunnel verify` again when it is quiet."
         )
-    if verifications and not planning.kept_promise():
+    if proof.verifications and not planning.kept_promise():
         warnings.append("Executed at the promised load, the plan missed its deadline.")
     return tuple(warnings)
