@@ -19,7 +19,7 @@ from recfunnel.train.seen import training_pairs
 from recfunnel.train.zoo import data_key, fit_model, model_key
 from train_samples import ZOO
 
-FOLDING = Folding(num_folds=4, num_fitted=2, list_size=30)
+FOLDING = Folding(num_folds=4, num_fitted=2, list_size=30, num_random=8)
 
 
 def _task(dataset: Dataset, folder: Path) -> TrainingTask:
@@ -116,7 +116,12 @@ def test_lists_hold_unseen_items_and_held_out_answers(lists: list[FoldLists]) ->
         assert not rest.contains(contexts, part.columns).any()
         assert whole.contains(contexts[part.relevant], part.columns[part.relevant]).all()
         assert part.relevant.any(axis=1).all()
-        assert np.all(np.diff(part.scores[:, :, 0], axis=1) <= 0)
+        top = part.scores[:, : FOLDING.list_size, 0]
+        assert np.all(np.diff(top, axis=1) <= 0)
+        below = part.scores[:, FOLDING.list_size :, 0]
+        assert below.shape[1] == FOLDING.num_random
+        assert np.all(below <= top[:, -1:])
+        assert all(len(set(row)) == row.size for row in part.columns)
     held_out = sum(len(liked) - len(part.dataset.train) for part in lists)
     assert 0.4 * len(liked) < held_out < 0.6 * len(liked)
 

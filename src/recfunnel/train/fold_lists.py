@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from recfunnel.core.arrays import BoolArray, FloatArray, IntArray
 from recfunnel.core.dataset import Dataset, Interactions
 from recfunnel.core.errors import StudyError
+from recfunnel.core.seeds import rng_for
 from recfunnel.core.spec import Value, to_builtins
 from recfunnel.core.storage import MANIFEST, content_hash, load_arrays, save_arrays
 from recfunnel.train.base import TrainingTask
@@ -37,12 +38,15 @@ class Folding(Value, frozen=True):
     Args:
         num_folds: parts the interactions fall into at random.
         num_fitted: of them, how many are held out in turn; each costs a fit of every score input.
-        list_size: K, items a list: what the stage in front keeps.
+        list_size: items of a list taken from the top: what the stage in front keeps.
+        num_random: further items drawn from the rest of the catalogue. Without them a network knows
+            nothing of items that no front stage would keep, and is lost where more is kept.
     """
 
     num_folds: int = 10
     num_fitted: int = 6
     list_size: int = 256
+    num_random: int = 32
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_fitted <= self.num_folds or self.num_folds < 2:
@@ -50,8 +54,11 @@ class Folding(Value, frozen=True):
                 f"num_fitted is {self.num_fitted} of {self.num_folds} folds; "
                 "fit at least 1 of at least 2"
             )
-        if self.list_size < 2:
-            raise StudyError(f"list_size is {self.list_size}, must be at least 2")
+        if self.list_size < 2 or self.num_random < 0:
+            raise StudyError(
+                f"list_size is {self.list_size} and num_random {self.num_random}; "
+                "they must be at least 2 and 0"
+            )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -61,7 +68,8 @@ class FoldLists:
     Args:
         dataset: without the fold.
         context_rows: int64 (L,).
-        columns: int64 (L, K), item rows, best of the first score input first.
+        columns: int64 (L, K), item rows: the top of the first score input, best first, then items
+            from below it at random.
         scores: float32 (L, K, S).
         relevant: bool (L, K), held out and of label 1; every list has one.
     """
@@ -119,6 +127,7 @@ def lists_key(task: TrainingTask, folding: Folding) -> str:
             "entries": {name: to_builtins(task.entries[name]) for name in order},
             "score_inputs": list(task.score_inputs),
             "list_size": folding.list_size,
+            "num_random": folding.num_random,
         }
     )
 
@@ -162,7 +171,7 @@ def _lists_of(
     relevant = np.zeros(scores.shape, np.bool_)
     asked = np.isin(wanted.context_rows, rows)
     relevant[np.searchsorted(rows, wanted.context_rows[asked]), wanted.item_rows[asked]] = True
-    columns = top_columns(scores, min(folding.list_size, num_items))
+    columns = _with_random(scores, top_columns(scores, min(folding.list_size, num_items)), folding)
     first = np.take_along_axis(scores, columns, axis=1)
     relevant = np.take_along_axis(relevant, columns, axis=1) & np.isfinite(first)
     useful = relevant.any(axis=1) & np.isfinite(first).all(axis=1)
@@ -180,3 +189,15 @@ def _lists_of(
         "scores": given,
         "relevant": relevant[useful],
     }
+
+
+def _with_random(scores: FloatArray, top: IntArray, folding: Folding) -> IntArray:
+    """Top columns, then columns drawn from the others that may be ranked."""
+    num_random = min(folding.num_random, scores.shape[1] - top.shape[1])
+    if not num_random:
+        return top
+    rng = rng_for(0, "random items", int(top[0, 0]), top.shape[0])
+    priority = rng.random(scores.shape, dtype=np.float32)
+    priority[np.isneginf(scores)] = NOT_RANKED
+    np.put_along_axis(priority, top, NOT_RANKED, axis=1)
+    return np.concatenate([top, top_columns(priority, num_random)], axis=1)

@@ -70,8 +70,14 @@ class Listwise(Spec, TrainingSpec, frozen=True, tag="listwise"):
             )
         model.to(task.device)
         lists = fold_lists(task, self.folding)
+        if not any(part.context_rows.size for part in lists):
+            raise StudyError(
+                f"{task.name!r}: no held-out relevant item is among the top "
+                f"{self.folding.list_size} of {task.score_inputs[0]!r}; raise list_size or give "
+                "more interactions"
+            )
         zoo = Zoo(task.zoo_folder, task.device)
-        give_scale(model, lists)
+        give_scale(model, lists, self.folding.list_size)
         give_factors(model, task, zoo, self.factor_scale)
         feed = _Feed(self, model, lists, task.device)
         judge = cascade_judge(
@@ -82,11 +88,13 @@ class Listwise(Spec, TrainingSpec, frozen=True, tag="listwise"):
         return run_epochs(model, task, self.descent, self.patience, course)
 
 
-def give_scale(model: nn.Module, lists: list[FoldLists]) -> None:
-    """Fill the buffers by which a network standardises scores, where it has them."""
+def give_scale(model: nn.Module, lists: list[FoldLists], list_size: int) -> None:
+    """Fill the buffers by which a network standardises scores, from the tops of the lists."""
     if not hasattr(model, "score_mean"):
         return
-    scores = np.concatenate([part.scores.reshape(-1, part.scores.shape[2]) for part in lists])
+    num_inputs = lists[0].scores.shape[2]
+    tops = [part.scores[:, :list_size].reshape(-1, num_inputs) for part in lists]
+    scores = np.concatenate(tops)
     with torch.no_grad():
         model.score_mean.copy_(torch.from_numpy(scores.mean(axis=0, dtype=np.float64)))  # type: ignore[operator]
         deviation = np.maximum(scores.std(axis=0, dtype=np.float64), 1e-6)
