@@ -17,16 +17,30 @@ from recfunnel.study.parse import (
 )
 from recfunnel.study.study import Study
 
+DESCRIPTION = """
+task = "implicit"
+file = "events.csv"
+user = "user"
+item = "item"
+"""
+
 
 def choose(named: str | None = None, **given: object) -> Study:
     arguments = {"data": None, "changes": {}, "settings": (), "stored": None, **given}
     return choose_study(named, recipe=recipe, **arguments)  # type: ignore[arg-type]
 
 
+def data_for(name: str, folder: Path) -> Path | None:
+    """Something each recipe accepts before it reads the data itself."""
+    if name != "tabular":
+        return None if name == "quick" else folder
+    (folder / "mine.toml").write_text(DESCRIPTION)
+    return folder / "mine.toml"
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_survives_being_written_and_read(name: str, tmp_path: Path) -> None:
-    data = None if name == "quick" else tmp_path
-    study = recipe(name, data)
+    study = recipe(name, data_for(name, tmp_path))
     write_study(tmp_path / "study.toml", study)
     assert study_from_dict(read_toml(tmp_path / "study.toml")) == study
 
@@ -47,6 +61,11 @@ def test_a_data_folder_finds_its_recipe(tmp_path: Path) -> None:
     assert choose(str(tmp_path)) == recipe("movielens", tmp_path)
     with pytest.raises(StudyError, match="two data folders"):
         choose(str(tmp_path), data=tmp_path)
+
+
+def test_a_description_of_tables_finds_its_recipe(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(DESCRIPTION)
+    assert choose(data=tmp_path / "mine.toml") == recipe("tabular", tmp_path / "mine.toml")
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from recfunnel.models.reranker import Reranker
 from recfunnel.train.als import ALS
 from recfunnel.train.base import ModelEntry
 from recfunnel.train.bce import BCE
+from recfunnel.train.confidence import STAR_WEIGHTS
 from recfunnel.train.ease import EASEClosedForm
 from recfunnel.train.epochs import Patience
 from recfunnel.train.listwise import Listwise
@@ -21,17 +22,26 @@ def popularity() -> ModelEntry:
     return ModelEntry(model=Popularity(), training=Counts())
 
 
-def als(num_factors: int, **settings: float) -> ModelEntry:
-    """Matrix factorisation by iALS with rating weights."""
-    return ModelEntry(
-        model=MatrixFactorisation(num_factors=num_factors),
-        training=ALS(**settings),  # type: ignore[arg-type]
-    )
+def als(
+    num_factors: int,
+    alpha: float = 8.0,
+    regularisation: float = 80.0,
+    rating_weights: tuple[float, ...] = STAR_WEIGHTS,
+) -> ModelEntry:
+    """Matrix factorisation by iALS; without rating weights, strengths count as they are."""
+    training = ALS(alpha=alpha, regularisation=regularisation, rating_weights=rating_weights)
+    return ModelEntry(model=MatrixFactorisation(num_factors=num_factors), training=training)
 
 
-def ease(**settings: float) -> ModelEntry:
-    """Item-item EASE in closed form with rating weights."""
-    return ModelEntry(model=EASE(), training=EASEClosedForm(**settings))  # type: ignore[arg-type]
+def ease(
+    penalty: float = 500.0,
+    dropout: float = 0.0,
+    activity_power: float = 0.0,
+    rating_weights: tuple[float, ...] = STAR_WEIGHTS,
+) -> ModelEntry:
+    """Item-item EASE in closed form; without rating weights, strengths count as they are."""
+    training = EASEClosedForm(penalty=penalty, dropout=dropout, activity_power=activity_power)
+    return ModelEntry(model=EASE(rating_weights=rating_weights), training=training)
 
 
 def reranker(

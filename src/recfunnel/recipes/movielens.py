@@ -43,7 +43,7 @@ def zoo() -> dict[str, ModelEntry]:
         "dlrm_small": entries.dlrm("small", entries.bce(5e-3, 3)),
         "dlrm_medium": entries.dlrm("medium", entries.bce(5e-3, 3)),
         "dlrm_large": entries.dlrm("large", entries.bce(5e-3, 3)),
-        "reranker_small": entries.reranker(16, (16, 8), FACTORS, 2e-3, 3),
+        "reranker_small": entries.reranker(16, (16, 8), FACTORS, 5e-3, 2),
         "reranker_large": entries.reranker(64, (64, 32), FACTORS, 1e-3, 3),
     }
 

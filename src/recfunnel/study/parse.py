@@ -137,9 +137,14 @@ def recipe_for_data(path: Path) -> str:
     """
     if movielens_folder(path):
         return "movielens"
+    if path.suffix == ".toml":
+        return "tabular"
+    if not path.exists():
+        raise DataError(f"{path} does not exist; `recfunnel data` lists public data sets")
     raise DataError(
-        f"{path} holds no data set that is known by its files (MovieLens: ratings.dat or u.data); "
-        "describe other data in a TOML file with dataset.kind = 'tabular' or 'criteo'"
+        f"{path} is no data set that is known by its files (MovieLens: a folder with ratings.dat "
+        "or u.data); name its recipe (criteo), or describe your tables in a TOML file and give "
+        "that as --data"
     )
 
 
