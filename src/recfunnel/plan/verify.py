@@ -112,7 +112,7 @@ class Trial:
     seconds: float = 5.0
     min_queries: int = 1000
     repeats: int = 3
-    extra_runs: int = 1
+    extra_runs: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:

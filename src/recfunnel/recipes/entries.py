@@ -1,9 +1,11 @@
 """Model entries that several recipes share, by size of data and budget of training time."""
 
-from recfunnel.models.dlrm import DLRM
+from typing import Any
+
+from recfunnel.models.dlrm import RECPIPE_SHAPES
 from recfunnel.models.ease import EASE
 from recfunnel.models.matrix_factorisation import MatrixFactorisation
-from recfunnel.models.neumf import NeuMF
+from recfunnel.models.neumf import SIZES
 from recfunnel.models.popularity import Popularity
 from recfunnel.models.reranker import Reranker
 from recfunnel.train.als import ALS
@@ -27,62 +29,91 @@ def als(
     alpha: float = 8.0,
     regularisation: float = 80.0,
     rating_weights: tuple[float, ...] = STAR_WEIGHTS,
+    k: int = 64,
 ) -> ModelEntry:
     """Matrix factorisation by iALS; without rating weights, strengths count as they are."""
-    training = ALS(alpha=alpha, regularisation=regularisation, rating_weights=rating_weights)
+    training = ALS(alpha=alpha, regularisation=regularisation, rating_weights=rating_weights, k=k)
     return ModelEntry(model=MatrixFactorisation(num_factors=num_factors), training=training)
 
 
 def ease(
-    penalty: float = 500.0,
-    dropout: float = 0.0,
-    activity_power: float = 0.0,
+    penalty: float = 300.0,
+    dropout: float = 0.33,
+    activity_power: float = 0.4,
     rating_weights: tuple[float, ...] = STAR_WEIGHTS,
+    k: int = 64,
 ) -> ModelEntry:
     """Item-item EASE in closed form; without rating weights, strengths count as they are."""
-    training = EASEClosedForm(penalty=penalty, dropout=dropout, activity_power=activity_power)
+    training = EASEClosedForm(penalty=penalty, dropout=dropout, activity_power=activity_power, k=k)
     return ModelEntry(model=EASE(rating_weights=rating_weights), training=training)
 
 
 def reranker(
-    embedding_dim: int, hidden: tuple[int, ...], factor_dim: int, learning_rate: float, epochs: int
+    embedding_dim: int,
+    hidden: tuple[int, ...],
+    factor_dim: int,
+    learning_rate: float,
+    warmup_steps: int = 100,
+    **lists: Any,
 ) -> ModelEntry:
-    """Re-ranker over the scores of `als` and `ease`, fitted on their out-of-fold output."""
+    """Re-ranker over the scores of `als` and `ease`, fitted on their out-of-fold output.
+
+    Args:
+        embedding_dim: of its own item and user vectors.
+        hidden: widths of its network.
+        factor_dim: of the iALS factors it reads as item features.
+        learning_rate: highest.
+        warmup_steps: in which it is reached.
+        lists: further fields of `Listwise`, such as `folding`.
+
+    Returns:
+        The entry.
+    """
+    training = Listwise(
+        descent=Descent(
+            learning_rate=learning_rate,
+            weight_decay=0.01,
+            warmup_steps=warmup_steps,
+            decay="linear",
+        ),
+        patience=Patience(max_epochs=2, epochs=2),
+        **lists,
+    )
     return ModelEntry(
         model=Reranker(embedding_dim=embedding_dim, hidden=hidden, factor_dim=factor_dim),
-        training=Listwise(
-            descent=Descent(
-                learning_rate=learning_rate, weight_decay=0.01, warmup_steps=100, decay="linear"
-            ),
-            patience=Patience(max_epochs=epochs, epochs=epochs),
-        ),
+        training=training,
         score_inputs=("als", "ease"),
     )
 
 
 def dlrm(size: str, training: BCE) -> ModelEntry:
     """DLRM of RecPipe's small, medium or large shape."""
-    shapes = {
-        "small": DLRM(embedding_dim=4, bottom=(64,), top=(64,)),
-        "medium": DLRM(embedding_dim=16, bottom=(64,), top=(64,)),
-        "large": DLRM(embedding_dim=32, bottom=(512, 256, 128, 64), top=(96,)),
-    }
-    return ModelEntry(model=shapes[size], training=training)
+    return ModelEntry(model=RECPIPE_SHAPES[size], training=training)
 
 
 def neumf(size: str, training: BCE) -> ModelEntry:
     """NeuMF of a small, medium or large self-consistent shape."""
-    shapes = {
-        "small": NeuMF(mf_dim=8, mlp_dim=16, hidden=(16, 8)),
-        "medium": NeuMF(mf_dim=16, mlp_dim=64, hidden=(64, 32)),
-        "large": NeuMF(mf_dim=64, mlp_dim=128, hidden=(128, 64)),
-    }
-    return ModelEntry(model=shapes[size], training=training)
+    return ModelEntry(model=SIZES[size], training=training)
 
 
-def bce(learning_rate: float, epochs: int) -> BCE:
-    """Sampled-negative BCE with a linearly falling learning rate."""
+def bce(
+    learning_rate: float, epochs: int, *, group_size: int = 16, batch_queries: int = 128
+) -> BCE:
+    """Sampled-negative BCE with a linearly falling learning rate.
+
+    Args:
+        learning_rate: highest.
+        epochs: at most; it stops after two without a gain on validation.
+        group_size: positives of one context in a row of the batch.
+        batch_queries: contexts in a batch.
+
+    Returns:
+        The training.
+    """
     return BCE(
         descent=Descent(learning_rate=learning_rate, warmup_steps=50, decay="linear"),
         patience=Patience(max_epochs=epochs, epochs=2),
+        group_size=group_size,
+        batch_queries=batch_queries,
+        num_validation_queries=500,
     )

@@ -35,16 +35,16 @@ def zoo() -> dict[str, ModelEntry]:
     """All models: the strong simple ones, the papers' networks, and re-rankers over the former."""
     return {
         "popularity": entries.popularity(),
-        "als": entries.als(FACTORS, alpha=8.0, regularisation=80.0),
-        "ease": entries.ease(penalty=300.0, dropout=0.33, activity_power=0.4),
-        "neumf_small": entries.neumf("small", entries.bce(5e-3, 4)),
-        "neumf_medium": entries.neumf("medium", entries.bce(5e-3, 4)),
-        "neumf_large": entries.neumf("large", entries.bce(5e-3, 4)),
-        "dlrm_small": entries.dlrm("small", entries.bce(5e-3, 3)),
-        "dlrm_medium": entries.dlrm("medium", entries.bce(5e-3, 3)),
-        "dlrm_large": entries.dlrm("large", entries.bce(5e-3, 3)),
-        "reranker_small": entries.reranker(16, (16, 8), FACTORS, 5e-3, 2),
-        "reranker_large": entries.reranker(64, (64, 32), FACTORS, 1e-3, 3),
+        "als": entries.als(FACTORS),
+        "ease": entries.ease(),
+        "neumf_small": entries.neumf("small", entries.bce(2e-2, 6)),
+        "neumf_medium": entries.neumf("medium", entries.bce(1e-2, 5)),
+        "neumf_large": entries.neumf("large", entries.bce(1e-2, 2)),
+        "dlrm_small": entries.dlrm("small", entries.bce(2e-2, 5)),
+        "dlrm_medium": entries.dlrm("medium", entries.bce(1e-2, 4)),
+        "dlrm_large": entries.dlrm("large", entries.bce(3e-3, 2)),
+        "reranker_small": entries.reranker(16, (16, 8), FACTORS, 5e-3),
+        "reranker_large": entries.reranker(64, (128, 64), FACTORS, 2e-3),
     }
 
 

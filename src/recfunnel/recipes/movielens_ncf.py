@@ -10,6 +10,15 @@ from recfunnel.plan.space import SearchSpace
 from recfunnel.recipes import entries
 from recfunnel.recipes.movielens import needed
 from recfunnel.study.study import Study, TargetSettings
+from recfunnel.train.fold_lists import Folding
+
+K = 10
+FACTORS = 128
+EVERY_STAR = (1.0, 1.0, 1.0, 1.0, 1.0)
+"""This protocol counts every rating as a choice."""
+
+LONG_LISTS = Folding(num_folds=10, num_fitted=4, list_size=1024, num_random=0)
+"""The sampled negatives come from all items, so the lists learned from must reach far down."""
 
 
 def study(data: Path | None = None) -> Study:
@@ -26,10 +35,12 @@ def study(data: Path | None = None) -> Study:
         dataset=MovieLens(path=str(needed(data, "movielens-ncf")), split="leave_one_out"),
         models={
             "popularity": entries.popularity(),
-            "als": entries.als(64, alpha=3.0, regularisation=20.0),
-            "ease": entries.ease(penalty=1000.0),
-            "reranker": entries.reranker(16, (16, 8), 64, 2e-3, 3),
+            "als": entries.als(FACTORS, rating_weights=EVERY_STAR, k=K),
+            "ease": entries.ease(rating_weights=EVERY_STAR, k=K),
+            "reranker": entries.reranker(
+                16, (16, 8), FACTORS, 5e-3, k=K, num_ranked=256, folding=LONG_LISTS
+            ),
         },
-        space=SearchSpace(keep_counts=(20, 50), num_answers=10, max_stages=2),
+        space=SearchSpace(keep_counts=(20, 50), num_answers=K, max_stages=2),
         target=TargetSettings(rate_qps=200, deadline_s=0.010),
     )

@@ -47,7 +47,7 @@ def interaction_zoo() -> dict[str, ModelEntry]:
         "popularity": entries.popularity(),
         "als": entries.als(FACTORS, rating_weights=()),
         "ease": entries.ease(rating_weights=()),
-        "neumf_small": entries.neumf("small", entries.bce(5e-3, 3)),
-        "dlrm_small": entries.dlrm("small", entries.bce(5e-3, 3)),
-        "reranker": entries.reranker(16, (16, 8), FACTORS, 2e-3, 3),
+        "neumf_small": entries.neumf("small", entries.bce(1e-2, 4)),
+        "dlrm_small": entries.dlrm("small", entries.bce(1e-2, 4)),
+        "reranker": entries.reranker(16, (16, 8), FACTORS, 5e-3),
     }

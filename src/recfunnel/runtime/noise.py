@@ -18,6 +18,10 @@ FOREIGN_LIMIT = 0.05
 LATE_LIMIT_S = 0.002
 """How late the load generator's 99th percentile may be before a run is polluted."""
 
+STALL_LIMIT_S = 0.005
+"""How late the load generator may be even once: it is urgent and hardly works, so a longer delay
+means that the whole core stood still, as virtual machines do without reporting it as stolen."""
+
 
 class Reading(Value, frozen=True):
     """Processor time used since boot, at one moment, in seconds summed over cores.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recfunnel.core.arrays import DoubleArray, IntArray
 from recfunnel.core.errors import InvalidInput
 from recfunnel.core.workload import check_times
-from recfunnel.runtime.noise import LATE_LIMIT_S, Disturbance
+from recfunnel.runtime.noise import LATE_LIMIT_S, STALL_LIMIT_S, Disturbance
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,8 +81,9 @@ class ServedRun:
 
     @property
     def polluted(self) -> bool:
-        """Whether something else took part of the machine, or the generator was late."""
-        return self.disturbance.polluted or self.late_s > LATE_LIMIT_S
+        """Whether something else took part of the machine, or a core stood still."""
+        stalled = float(np.nanmax(self.lag_s)) > STALL_LIMIT_S
+        return self.disturbance.polluted or self.late_s > LATE_LIMIT_S or stalled
 
     def quantile_s(self, quantile: float) -> float:
         """A latency quantile; inf when that many were not answered."""

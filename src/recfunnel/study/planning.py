@@ -182,7 +182,6 @@ class Planning:
             study=self.study,
             setup=self.setup(),
             profiles=self.profile(),
-            score_inputs=self.score_inputs,
             num_queries=len(self.steps.queries("test")),
             progress=self.progress,
         )

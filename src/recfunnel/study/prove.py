@@ -1,14 +1,13 @@
 """Execute the chosen path and its rivals, and hold the predictions against what happened."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from recfunnel.core.pipeline import stage_scorers
 from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.results import DesignPoint, LatencyProfile, ServingPlan
 from recfunnel.core.spec import Value
+from recfunnel.plan.calibrate import calibrate_path, predict_calibrated
 from recfunnel.plan.measured import CapacityTrial, MeasuredCapacity, measure_capacity
-from recfunnel.plan.verify import Trial, Verification, predict_path, verify_path
+from recfunnel.plan.verify import Trial, Verification, verify_path
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.messages import ServingSetup
 from recfunnel.study.study import Study
@@ -33,8 +32,7 @@ class Prover:
     Args:
         study: whose load and promise are executed.
         setup: where worker processes find what they serve.
-        profiles: that the predictions are drawn from.
-        score_inputs: for each model, the models whose scores it reads.
+        profiles: of single calls, for what waking up costs.
         num_queries: rows of the query set that is asked.
         progress: told about runs.
     """
@@ -42,7 +40,6 @@ class Prover:
     study: Study
     setup: ServingSetup
     profiles: tuple[LatencyProfile, ...]
-    score_inputs: Mapping[str, tuple[str, ...]]
     num_queries: int
     progress: Progress = SILENT
 
@@ -77,13 +74,23 @@ class Prover:
         return (plan.chosen, *rivals[: self.study.verify.baselines])
 
     def _execute(self, engine: Engine, point: DesignPoint) -> Verification:
-        workload = self.study.workload()
-        scorers = stage_scorers(point.path.pipeline, self.score_inputs)
+        workload, seed = self.study.workload(), self.study.seed
         capacity_qps = point.objectives.capacity_qps.mean
+        seconds = self.study.verify.seconds
+        profile = calibrate_path(
+            engine,
+            point.path,
+            capacity_qps,
+            self.num_queries,
+            workload,
+            seconds,
+            seed,
+            self.progress,
+        )
         return verify_path(
             engine,
             point.path,
-            predict_path(point.path, scorers, self.profiles, workload, self.study.seed),
+            predict_calibrated(profile, self.profiles, workload, seed),
             capacity_qps,
             self.num_queries,
             workload.arrivals,

@@ -1,0 +1,65 @@
+"""A path's own service times: exact at the loads they were taken at, mixed between, joint."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recfunnel.core.pipeline import Mapping, Path, Station, pipeline_of
+from recfunnel.core.seeds import rng_for
+from recfunnel.plan.calibrate import PathProfile
+
+PATH = Path(
+    pipeline=pipeline_of(("a", "b"), (100, 20, 10)),
+    mapping=Mapping(
+        stations=(Station(platform="cpu", num_stages=1), Station(platform="cpu", num_stages=1))
+    ),
+)
+
+
+def profile(num_queries: int = 500) -> PathProfile:
+    rng = rng_for(0, "calibrated")
+    slow = rng.gamma(4.0, 1e-3, num_queries)  # a query slow in one station is slow in the next
+    busy = np.stack([slow, 2 * slow])
+    calm = 1.5 * np.stack([rng.permutation(slow), rng.permutation(2 * slow)])
+    return PathProfile(PATH, np.array([[0.3, 0.4], [0.8, 0.9]]), np.stack([calm, busy]))
+
+
+def test_at_a_calibrated_load_its_own_distribution_is_drawn() -> None:
+    found = profile()
+    luck = (np.arange(500) + 0.5) / 500
+    for load in range(2):
+        drawn = found.draw(tuple(found.utilisation[load]), luck)
+        np.testing.assert_allclose(
+            np.sort(drawn, axis=1), np.sort(found.service_s[load], axis=1), rtol=1e-12
+        )
+
+
+def test_a_query_that_is_slow_in_one_station_is_slow_in_the_next() -> None:
+    found = profile()
+    drawn = found.draw((0.5, 0.6), rng_for(1, "luck").random(4000))
+    assert np.corrcoef(drawn)[0, 1] > 0.999
+
+
+@given(share=st.floats(0, 1))
+def test_between_the_loads_the_mean_moves_in_a_straight_line(share: float) -> None:
+    found = profile()
+    luck = (np.arange(500) + 0.5) / 500
+    utilisation = (1 - share) * found.utilisation[0] + share * found.utilisation[1]
+    means = found.service_s.mean(axis=2)
+    expected = (1 - share) * means[0] + share * means[1]
+    drawn = found.draw(tuple(utilisation), luck).mean(axis=1)
+    np.testing.assert_allclose(drawn, expected, rtol=1e-9)
+
+
+def test_far_outside_the_loads_little_is_extrapolated() -> None:
+    found = profile()
+    luck = (np.arange(500) + 0.5) / 500
+    means = found.service_s.mean(axis=2)
+    idle = found.draw((0.0, 0.0), luck).mean(axis=1)
+    np.testing.assert_allclose(idle, means[0] + 0.25 * (means[0] - means[1]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 7)])
+def test_draws_have_the_shape_of_their_luck(shape: tuple[int, ...]) -> None:
+    assert profile().draw((), np.full(shape, 0.5)).shape == (2, *shape)
