@@ -1,7 +1,7 @@
 """Every benchmark in turn; each also runs on its own.
 
-    make bench                                   # what needs no data
-    python benchmarks/all.py --data path/to/ml-1m   # the MovieLens figures too
+make bench                                   # what needs no data
+python benchmarks/all.py --data path/to/ml-1m   # the MovieLens figures too
 """
 
 import argparse

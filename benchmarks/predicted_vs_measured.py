@@ -17,7 +17,8 @@ from recfunnel.core.dataset import load_dataset
 from recfunnel.core.pipeline import Mapping, Path, Pipeline, Station, pipeline_of, stage_scorers
 from recfunnel.core.storage import read_json
 from recfunnel.core.workload import ServiceLevel, Workload
-from recfunnel.plan.verify import Trial, Verification, predict_path, verify_path
+from recfunnel.plan.prediction import predict_path
+from recfunnel.plan.verify import Trial, Verification, verify_path
 from recfunnel.profile.measure import measure_profiles
 from recfunnel.profile.request import ProfileRequest, sizes_of
 from recfunnel.runtime.cascade import needed_models

@@ -9,16 +9,10 @@ import pytest
 from recfunnel.core.errors import StudyError
 from recfunnel.core.pipeline import Mapping, Path, Station, pipeline_of
 from recfunnel.core.results import Estimate, LatencyProfile
+from recfunnel.core.verified import VerifiedLoad, relative_error
 from recfunnel.core.workload import ServiceLevel, Workload
-from recfunnel.plan.verify import (
-    Trial,
-    Verification,
-    VerifiedLoad,
-    median_of,
-    predict_path,
-    relative_error,
-    verify_path,
-)
+from recfunnel.plan.prediction import predict_path
+from recfunnel.plan.verify import Trial, Verification, median_of, verify_path
 from recfunnel.profile.request import HAND_OVER, WAKE_UP
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.served import OpenLoad

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from recfunnel.core.errors import InvalidInput, StorageError
 from recfunnel.core.storage import read_json, write_json
-from recfunnel.report.findings import relative_error
+from recfunnel.core.verified import relative_error
 from recfunnel.report.summary import RunSummary, thinned
 from report_sample import all_points, bare_summary, infeasible_summary, sample_summary
 

@@ -20,7 +20,8 @@ from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.results import LatencyProfile
 from recfunnel.core.seeds import rng_for
 from recfunnel.core.workload import Workload
-from recfunnel.plan.verify import Prediction, open_load
+from recfunnel.plan.prediction import Prediction
+from recfunnel.plan.verify import open_load
 from recfunnel.profile.service import draw_wake_up
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.served import ServedRun

@@ -5,6 +5,7 @@ from typing import Literal
 from recfunnel.core.pipeline import Stage
 from recfunnel.core.results import Estimate
 from recfunnel.core.spec import Value
+from recfunnel.core.verified import VerifiedLoad
 
 Role = Literal["chosen", "baseline"]
 Verdict = Literal["same", "better", "worse", "undecided"]
@@ -100,54 +101,13 @@ class LoadCurve(Value, frozen=True):
     saturation_qps: float | None = None
 
 
-class VerificationRow(Value, frozen=True):
+class VerificationRow(VerifiedLoad, frozen=True, kw_only=True):
     """Prediction against measurement of one path at one load.
 
     Args:
         name: of the path, short enough for a table.
         role: `chosen` or `baseline`.
-        load_fraction: offered load over predicted capacity.
-        rate_qps: offered load.
-        predicted_p50_s: simulated median latency.
-        measured_p50_s: median latency, served for real.
-        predicted_p99_s: simulated 99th percentile.
-        measured_p99_s: 99th percentile, served for real.
-        predicted_throughput_qps: simulated answered queries a second.
-        measured_throughput_qps: answered queries a second, served for real.
-        polluted: true when something else used the machine and the row proves nothing.
-        notes: what disturbed it.
     """
 
     name: str
     role: Role
-    load_fraction: float
-    rate_qps: float
-    predicted_p50_s: Estimate
-    measured_p50_s: Estimate
-    predicted_p99_s: Estimate
-    measured_p99_s: Estimate
-    predicted_throughput_qps: Estimate
-    measured_throughput_qps: Estimate
-    polluted: bool = False
-    notes: tuple[str, ...] = ()
-
-    @property
-    def p50_error(self) -> float:
-        """Predicted over measured median, less 1; nan where either is not finite."""
-        return relative_error(self.predicted_p50_s.mean, self.measured_p50_s.mean)
-
-    @property
-    def p99_error(self) -> float:
-        """Predicted over measured 99th percentile, less 1; nan where either is not finite."""
-        return relative_error(self.predicted_p99_s.mean, self.measured_p99_s.mean)
-
-    @property
-    def throughput_error(self) -> float:
-        """Predicted over measured throughput, less 1; nan where either is not finite."""
-        return relative_error(self.predicted_throughput_qps.mean, self.measured_throughput_qps.mean)
-
-
-def relative_error(predicted: float, measured: float) -> float:
-    """Predicted over measured, less 1; nan where either is not finite or nothing was measured."""
-    finite = abs(predicted) < float("inf") and 0 < measured < float("inf")
-    return predicted / measured - 1 if finite else float("nan")

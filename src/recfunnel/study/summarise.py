@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from recfunnel.core.pipeline import stage_scorers
 from recfunnel.core.results import DesignPoint, Estimate, LatencyProfile
@@ -15,8 +16,8 @@ from recfunnel.core.seeds import rng_for
 from recfunnel.core.spec import kind_of
 from recfunnel.core.storage import MANIFEST, read_json
 from recfunnel.plan.planner import PlanResult
+from recfunnel.plan.prediction import predict_path
 from recfunnel.plan.space import single_stage
-from recfunnel.plan.verify import predict_path
 from recfunnel.quality.attribution import attribute_loss
 from recfunnel.quality.compare import compare
 from recfunnel.report.facts import DatasetFacts, MachineFacts, ModelRow, SearchCounts
@@ -266,16 +267,7 @@ def _verification(proof: Proof) -> tuple[VerificationRow, ...]:
             VerificationRow(
                 name=verification.path.pipeline.name,
                 role="baseline" if number else "chosen",
-                load_fraction=load.load_fraction,
-                rate_qps=load.rate_qps,
-                predicted_p50_s=load.predicted_p50_s,
-                measured_p50_s=load.measured_p50_s,
-                predicted_p99_s=load.predicted_p99_s,
-                measured_p99_s=load.measured_p99_s,
-                predicted_throughput_qps=load.predicted_throughput_qps,
-                measured_throughput_qps=load.measured_throughput_qps,
-                polluted=load.polluted,
-                notes=load.notes,
+                **structs.asdict(load),
             )
             for load in verification.loads
         ]
@@ -288,6 +280,12 @@ def _notes(planning: Planning, result: PlanResult) -> tuple[str, ...]:
         f"Pipelines were chosen on {judged} validation queries; quality in the model table, the "
         "attribution and the comparison is measured on test queries that no choice has seen.",
     ]
+    if planning.proof().verifications:
+        notes.append(
+            "The search adds up times of single calls. Predictions that are held against "
+            "measurements come from the whole path's own service times, taken in a separate "
+            "calibration at two loads."
+        )
     if result.plan.profile_source == "modelled":
         notes.append("Service times are modelled, not measured: nothing was executed.")
     return tuple(notes)
