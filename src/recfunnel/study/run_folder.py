@@ -2,7 +2,8 @@
 
     RUN/study.toml            what was asked, with every default written out
     RUN/data/                 the prepared data set
-    RUN/models/NAME/          finished models; RUN/work/ holds what a killed fit goes on from
+    RUN/models/NAME/          finished models
+    RUN/unfinished/           what a killed fit goes on from
     RUN/scores/SPLIT/NAME/    score tables
     RUN/profiles/             service times
     RUN/plan.json, verification.json, summary.json, report.html
@@ -165,7 +166,7 @@ class RunFolder:
 
     def forget_work(self, name: str, keep: str) -> None:
         """Remove half-done work of a step made from other inputs than `keep`."""
-        for folder in (self.path / "work").glob(f"{name}-*"):
+        for folder in (self.path / "unfinished").glob(f"{name}-*"):
             if folder.name != f"{name}-{keep}":
                 shutil.rmtree(folder, ignore_errors=True)
 

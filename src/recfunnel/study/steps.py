@@ -81,7 +81,7 @@ class Steps:
             key = self.model_key(name)
             if self.folder.is_done(f"train.{name}", key):
                 continue
-            work = self.path / "work" / f"{name}-{key}"
+            work = self.path / "unfinished" / f"{name}-{key}"
             self.folder.forget_work(name, keep=key)
             with self.folder.doing(f"train.{name}", key):
                 fit_model(
