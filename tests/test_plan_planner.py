@@ -58,7 +58,7 @@ def test_what_is_chosen_is_on_the_front_and_meets_the_deadline(objective: str) -
 
 
 def test_of_points_the_queries_cannot_tell_apart_the_one_of_most_capacity_is_chosen() -> None:
-    target = make_target(300.0, 5e-3)
+    target = msgspec.structs.replace(make_target(300.0, 5e-3), tolerance=0.99)
     result = plan(target)
     chosen = result.plan.chosen
     assert chosen is not None
@@ -70,6 +70,13 @@ def test_of_points_the_queries_cannot_tell_apart_the_one_of_most_capacity_is_cho
             lost = Estimate.of(best - INPUTS.quality.ndcg(point.path.pipeline))
             # 1.6 instead of 1.96: a bootstrap interval of 60 queries is not quite the normal one
             assert lost.mean > 1.6 * lost.stderr
+
+
+def test_quality_never_risks_more_than_the_tolerance() -> None:
+    target = msgspec.structs.replace(make_target(300.0, 5e-3), tolerance=0.0)
+    chosen = plan(target).plan.chosen
+    assert chosen is not None
+    assert chosen.objectives.ndcg.mean == best_ndcg(target)
 
 
 def test_capacity_gives_up_no_more_than_the_tolerance() -> None:

@@ -53,8 +53,9 @@ def reason_against(shortfall: Shortfall, target: Target) -> str:
 def _rule(target: Target) -> str:
     if target.objective == "quality":
         return (
-            "No point that meets the deadline ranks better, and of those the queries cannot tell "
-            "from the best, this one has the most capacity."
+            "Of the points that meet the deadline, that the queries cannot tell from the best and "
+            f"whose loss is shown to be at most {100 * target.tolerance:g} %, it has the most "
+            "capacity."
         )
     return (
         "Of the points that meet the deadline and whose loss against the best of them is shown to "

@@ -77,6 +77,12 @@ class PairedTests:
             return False  # then the interval cannot exclude it
         return best == other or self.compare(best, other).within_tolerance
 
+    def alike(self, best: Pipeline, other: Pipeline, *, strict: bool) -> bool:
+        """Within the tolerance; when strict, not to be told from the best either."""
+        if strict and not self.indistinguishable(best, other):
+            return False
+        return self.equal_enough(best, other)
+
     def indistinguishable(self, best: Pipeline, other: Pipeline) -> bool:
         """The interval of the difference reaches 0: the queries do not tell which is better."""
         difference = Estimate.of(self._of(other) - self._of(best))
@@ -100,8 +106,9 @@ def choose(points: Sequence[DesignPoint], target: Target, tests: PairedTests) ->
 
     The best is the point of highest NDCG of those that meet the deadline at the load. `quality`:
     the best, or the one of most capacity that the queries cannot tell from it (the paired 95 %
-    interval of the difference reaches 0). `capacity`: the one of most capacity whose loss against
-    the best is shown to be within the tolerance (the interval excludes a larger one).
+    interval of the difference reaches 0) and that shows to be within the tolerance. `capacity`:
+    the one of most capacity whose loss against the best is shown to be within the tolerance (the
+    interval excludes a larger one).
 
     Args:
         points: of the front.
@@ -115,9 +122,9 @@ def choose(points: Sequence[DesignPoint], target: Target, tests: PairedTests) ->
     if not able:
         return None
     best = max(able, key=lambda p: (p.objectives.ndcg.mean, p.objectives.capacity_qps.mean))
-    alike = tests.indistinguishable if target.objective == "quality" else tests.equal_enough
+    strict = target.objective == "quality"
     by_capacity = sorted(able, key=lambda p: (-p.objectives.capacity_qps.mean, p.path.name))
     return next(
-        (p for p in by_capacity if alike(best.path.pipeline, p.path.pipeline)),
+        (p for p in by_capacity if tests.alike(best.path.pipeline, p.path.pipeline, strict=strict)),
         best,
     )
