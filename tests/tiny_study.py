@@ -58,6 +58,6 @@ def tiny_study(source: str = "modelled", rate_qps: float = 100.0) -> Study:
         target=TargetSettings(rate_qps=rate_qps, deadline_s=0.025),
         profile=ProfileSettings(source=source, seconds=4, repetitions=24),
         simulate=SimulateSettings(num_queries=2000, num_replications=3),
-        verify=VerifySettings(seconds=1, repeats=1, load_fractions=(0.5,)),
+        verify=VerifySettings(seconds=0.5, repeats=1, load_fractions=(0.5,), capacity_seconds=0.3),
         **measured,
     )

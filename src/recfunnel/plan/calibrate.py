@@ -110,7 +110,7 @@ def calibrate_path(
     engine.prepare(path)
     runs = []
     for fraction in progress.track(LOADS, "calibrate"):
-        num_kept = max(1000, math.ceil(seconds * fraction * capacity_qps))
+        num_kept = max(200, math.ceil(seconds * fraction * capacity_qps))
         tries: list[ServedRun] = []
         while not tries or (tries[-1].polluted and len(tries) < _MOST_TRIES):
             rng = rng_for(seed, "calibrate", f"{fraction}", len(tries))

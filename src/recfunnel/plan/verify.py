@@ -23,6 +23,7 @@ from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.served import OpenLoad, ServedRun
 
 _WARMUP_SHARE = 0.1
+_MOST_STRETCH = 4.0
 
 
 class Verification(Value, frozen=True):
@@ -51,7 +52,7 @@ class Trial:
     Args:
         load_fractions: of predicted capacity.
         seconds: least length of a run.
-        min_queries: least number of queries of a run; slow paths run longer for it.
+        min_queries: of a run; at low loads it runs longer for them, at most four times as long.
         repeats: runs of each load; their median is compared.
         extra_runs: of each load, at most, in place of polluted ones.
         seed: of arrivals, sizes and queries.
@@ -69,6 +70,10 @@ class Trial:
             raise StudyError(f"load fractions are {self.load_fractions}; give some above 0")
         if self.seconds <= 0 or self.repeats < 1:
             raise StudyError("a trial needs seconds above 0 and at least 1 repeat")
+
+    def length_s(self, rate_qps: float) -> float:
+        """Length of a run at a load."""
+        return min(max(self.seconds, self.min_queries / rate_qps), _MOST_STRETCH * self.seconds)
 
 
 def verify_path(
@@ -111,7 +116,7 @@ def verify_path(
         number = len(runs[fraction])
         rng = rng_for(trial.seed, "trial", f"{fraction:.6f}", number)
         rate_qps = fraction * capacity_qps
-        kept = max(trial.min_queries, math.ceil(trial.seconds * rate_qps))
+        kept = math.ceil(rate_qps * trial.length_s(rate_qps))
         load = open_load(rate_qps, kept, num_queries, arrivals, sizes, rng)
         runs[fraction].append(engine.run(load))
 

@@ -38,9 +38,11 @@ class Folding(Value, frozen=True):
     Args:
         num_folds: parts the interactions fall into at random.
         num_fitted: of them, how many are held out in turn; each costs a fit of every score input.
-        list_size: items of a list taken from the top: what the stage in front keeps.
-        num_random: further items drawn from the rest of the catalogue. Without them a network knows
-            nothing of items that no front stage would keep, and is lost where more is kept.
+        list_size: items of a list taken from the top: what the stage in front keeps; at most half
+            the catalogue, since contexts that have not so many unseen items are left out.
+        num_random: further items drawn from the rest of the catalogue, at most a quarter of it.
+            Without them a network knows nothing of items that no front stage would keep, and is
+            lost where more is kept.
     """
 
     num_folds: int = 10
@@ -171,7 +173,8 @@ def _lists_of(
     relevant = np.zeros(scores.shape, np.bool_)
     asked = np.isin(wanted.context_rows, rows)
     relevant[np.searchsorted(rows, wanted.context_rows[asked]), wanted.item_rows[asked]] = True
-    columns = _with_random(scores, top_columns(scores, min(folding.list_size, num_items)), folding)
+    top = top_columns(scores, min(folding.list_size, max(2, num_items // 2)))
+    columns = _with_random(scores, top, min(folding.num_random, num_items // 4))
     first = np.take_along_axis(scores, columns, axis=1)
     relevant = np.take_along_axis(relevant, columns, axis=1) & np.isfinite(first)
     useful = relevant.any(axis=1) & np.isfinite(first).all(axis=1)
@@ -191,9 +194,8 @@ def _lists_of(
     }
 
 
-def _with_random(scores: FloatArray, top: IntArray, folding: Folding) -> IntArray:
+def _with_random(scores: FloatArray, top: IntArray, num_random: int) -> IntArray:
     """Top columns, then columns drawn from the others that may be ranked."""
-    num_random = min(folding.num_random, scores.shape[1] - top.shape[1])
     if not num_random:
         return top
     rng = rng_for(0, "random items", int(top[0, 0]), top.shape[0])
