@@ -22,6 +22,7 @@ from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.storage import to_json, write_json
 
 if TYPE_CHECKING:
+    from recfunnel.report.summary import RunSummary
     from recfunnel.study.planning import Planning
     from recfunnel.study.study import Study
 
@@ -110,7 +111,7 @@ def profile(study: Named = None, /, options: StudyOptions = DEFAULT_OPTIONS) -> 
 
 @app.command
 def plan(study: Named = None, /, options: StudyOptions = DEFAULT_OPTIONS) -> int:
-    """Search pipelines and mappings and choose what to deploy; writes plan.json.
+    """Search pipelines and mappings and choose what to deploy; writes plan.json, not the report.
 
     Exit code 1: nothing meets the target; the answer says what falls short and what would help.
 
@@ -118,8 +119,10 @@ def plan(study: Named = None, /, options: StudyOptions = DEFAULT_OPTIONS) -> int
         study: as for `run`.
         options: what differs from run to run.
     """
+    from recfunnel.study.summarise import summarise
+
     with working(study, options) as planning:
-        show_report(planning, options)
+        show(summarise(planning, curves=False), options)
         return 0 if planning.plan().plan.chosen is not None else 1
 
 
@@ -247,17 +250,24 @@ def command_line() -> str:
 def show_report(planning: "Planning", options: StudyOptions) -> None:
     """Write summary.json and report.html, and print the same as tables or as JSON."""
     from recfunnel.report.html import write_html
-    from recfunnel.report.terminal import draw_report
     from recfunnel.study.summarise import summarise
 
     summary = summarise(planning)
     write_json(planning.path / "summary.json", summary)
     write_html(summary, planning.path / "report.html")
+    show(summary, options)
+    if not options.json:
+        say(f"report: {planning.path / 'report.html'}")
+
+
+def show(summary: "RunSummary", options: StudyOptions) -> None:
+    """Print a run summary as tables or as JSON."""
+    from recfunnel.report.terminal import draw_report
+
     if options.json:
         emit_json(summary)
     else:
         draw_report(summary, terminal())
-        say(f"report: {planning.path / 'report.html'}")
 
 
 def emit(rows: Sequence[Mapping[str, Any]], options: StudyOptions) -> None:

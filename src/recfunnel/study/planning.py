@@ -13,12 +13,12 @@ from recfunnel.core.storage import content_hash, read_json, write_json
 from recfunnel.plan.inputs import PlanInputs
 from recfunnel.plan.planner import PlanResult, make_plan
 from recfunnel.plan.serving import save_plan
-from recfunnel.plan.space import enumerate_pipelines
+from recfunnel.plan.space import enumerate_pipelines, single_stage
 from recfunnel.profile.measure import measure_profiles
 from recfunnel.profile.modelled import modelled_profiles
 from recfunnel.profile.request import ProfileRequest, sizes_of
 from recfunnel.profile.storage import load_profiles, save_profiles
-from recfunnel.quality.book import ScoreBook
+from recfunnel.quality.book import ListMetrics, ScoreBook
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.messages import ServingSetup
 from recfunnel.study.prove import Proof, Prover
@@ -83,6 +83,20 @@ class Planning:
             k = self.study.space.num_answers
             self._books[split] = ScoreBook(self.steps.queries(split), tables, k=k)
         return self._books[split]
+
+    def single_metrics(self) -> dict[str, ListMetrics]:
+        """How each model ranks alone, on the test queries; kept, since no target changes it."""
+        k = self.study.space.num_answers
+        file, key = self.path / "single_metrics.json", content_hash([self._models_key(), k])
+        if not self.folder.is_done("single_metrics", key):
+            book = self.book("test")
+            with self.folder.doing("single_metrics", key):
+                found = {
+                    name: book.list_metrics(single_stage(name, self.num_candidates, k))
+                    for name in self.study.models
+                }
+                write_json(file, found)
+        return read_json(file, dict[str, ListMetrics])
 
     def costs(self) -> dict[str, ModelCost]:
         """Exact work of each model."""

@@ -17,7 +17,6 @@ from recfunnel.core.spec import kind_of
 from recfunnel.core.storage import MANIFEST, read_json
 from recfunnel.plan.planner import PlanResult
 from recfunnel.plan.prediction import predict_path
-from recfunnel.plan.space import single_stage
 from recfunnel.quality.attribution import attribute_loss
 from recfunnel.quality.compare import compare
 from recfunnel.report.facts import DatasetFacts, MachineFacts, ModelRow, SearchCounts
@@ -42,8 +41,16 @@ _NUM_RIVAL_CURVES = 3
 _LIBRARIES = ("recfunnel", "numpy", "numba", "torch", "implicit", "polars", "msgspec")
 
 
-def summarise(planning: Planning) -> RunSummary:
-    """Everything found so far; verification only when it has been done for the present plan."""
+def summarise(planning: Planning, *, curves: bool = True) -> RunSummary:
+    """Everything found so far; verification only when it has been done for the present plan.
+
+    Args:
+        planning: the study at work.
+        curves: whether to simulate latency over load for the report's figure, which takes seconds.
+
+    Returns:
+        The summary.
+    """
     result = planning.plan()
     proof = planning.proof()
     return RunSummary(
@@ -61,7 +68,7 @@ def summarise(planning: Planning) -> RunSummary:
         counts=_counts(result),
         attribution=_attribution(planning, result),
         comparison=_comparison(planning, result, proof),
-        curves=_curves(planning, result),
+        curves=_curves(planning, result) if curves else (),
         verification=_verification(proof),
         planned_on="validation",
         notes=_notes(planning, result),
@@ -76,7 +83,7 @@ def _dataset(planning: Planning) -> DatasetFacts:
         num_users=len(dataset.context),
         num_items=len(dataset.items),
         num_interactions=len(dataset.train),
-        num_queries=planning.book("test").num_judged,
+        num_queries=next(iter(planning.single_metrics().values())).num_queries,
         provenance=dataset.provenance,
     )
 
@@ -103,16 +110,14 @@ def _versions() -> dict[str, str]:
 
 def model_rows(planning: Planning, result: PlanResult | None = None) -> tuple[ModelRow, ...]:
     """Each model alone: size, fit, quality on test, service times, and capacity when planned."""
-    book = planning.book("test")
-    costs = planning.costs()
+    costs, single = planning.costs(), planning.single_metrics()
     capacity = {} if result is None else _single_capacity(result)
     profiles = {} if result is None else _one_thread(planning.profile())
     rows = []
     for name, entry in planning.study.models.items():
         fit = _fit_report(planning, name)
         history = fit.get("history") or [None]
-        pipeline = single_stage(name, planning.num_candidates, book.k)
-        metrics = book.list_metrics(pipeline)
+        metrics = single[name]
         rows.append(
             ModelRow(
                 name=name,
