@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DIRECTIONS = ((1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1))
 _HORIZONTAL: dict[int, Literal["left", "center", "right"]] = {1: "left", 0: "center", -1: "right"}
 _VERTICAL: dict[int, Literal["bottom", "center", "top"]] = {1: "bottom", 0: "center", -1: "top"}
-_DISTANCES_PT = (8.0, 13.0, 22.0, 34.0, 48.0, 64.0)
+_DISTANCES_PT = (8.0, 13.0, 22.0, 34.0, 48.0, 64.0, 84.0, 108.0, 140.0)
 
 
 @dataclass(frozen=True, slots=True)
