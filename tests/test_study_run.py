@@ -86,6 +86,17 @@ def test_an_unreachable_target_is_an_answer(
     assert shortfall["remedies"]
 
 
+def test_a_change_that_cannot_be_planned_does_not_stay(
+    finished: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = (finished / "study.toml").read_text()
+    command = ["plan", "--out", str(finished), "--quiet"]
+    assert run_command([*command, "--set", "space.keep_counts=[20,9999]"]) == 2
+    assert "keep-count 9999 must be below the 150" in capfd.readouterr().err
+    assert (finished / "study.toml").read_text() == before
+    assert run_command(command) in (0, 1)
+
+
 def test_a_folder_of_another_study_is_refused(
     finished: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,6 +131,7 @@ class Planning:
                 progress=self.progress,
             )
             save_plan(self.path / "plan.json", self._result.plan)
+            self.steps.keep_study()  # only now: a change that cannot be planned must not stay
             self.folder.log("plan", "done", hash=self._result.plan.content_hash)
         return self._result
 

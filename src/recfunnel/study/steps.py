@@ -44,12 +44,17 @@ class Steps:
         self.progress = progress
         self._dataset: Dataset | None = None
         folder.claim(study.dataset, study.seed)
-        write_study(folder.path / "study.toml", study)
+        if not (folder.path / "study.toml").exists():
+            self.keep_study()
 
     @property
     def path(self) -> Path:
         """Where everything lies."""
         return self.folder.path
+
+    def keep_study(self) -> None:
+        """Make this the study that the folder is about when a command names none."""
+        write_study(self.path / "study.toml", self.study)
 
     def data_key(self) -> str:
         """Hash of what the prepared data depends on."""
