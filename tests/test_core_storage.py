@@ -76,6 +76,11 @@ def test_no_space_left_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     assert read_json(file, int) == 1
 
 
+def test_a_write_that_numpy_cuts_short_is_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="no space left"), replacing_folder(tmp_path / "x"):
+        raise OSError("142549 requested and 8176 written")
+
+
 def test_no_permission_is_said(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no permission"), replacing_folder(tmp_path / "x"):
         raise PermissionError(13, "Permission denied")

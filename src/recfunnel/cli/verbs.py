@@ -31,6 +31,7 @@ app = App(
     help="Finds, proves and serves the best multi-stage recommender a machine can deliver in time.",
     version=lambda: version("recfunnel"),
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `main` says how to go on
 )
 
 DEFAULT_OPTIONS = StudyOptions()

@@ -38,6 +38,13 @@ def content_hash(value: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def _errno_of(error: OSError) -> int:
+    """The error's number; numpy reports a write cut short by a full disk without one."""
+    if error.errno is None and "requested and" in str(error):
+        return errno.ENOSPC
+    return error.errno or 0
+
+
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
@@ -51,7 +58,7 @@ def _explained(path: Path) -> Iterator[None]:
             errno.EROFS: "the file system is read-only; choose another folder",
             errno.ENOTDIR: "a part of that path is a file, not a folder",
             errno.EEXIST: "a part of that path is a file, not a folder",
-        }.get(error.errno or 0)
+        }.get(_errno_of(error))
         if reason is None:
             raise
         raise StorageError(f"{path}: {reason}") from error

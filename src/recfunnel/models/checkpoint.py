@@ -85,8 +85,25 @@ def save_checkpoint(
         "versions": {p: importlib.metadata.version(p) for p in ("recfunnel", "torch")},
     }
     with replacing_folder(folder) as temporary:
-        save_file(_parameters(module), temporary / PARAMETERS)
+        write_tensors(temporary / PARAMETERS, _parameters(module))
         write_json(temporary / MANIFEST, manifest)
+
+
+def write_tensors(
+    file: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors, and a few words about them, as safetensors.
+
+    Raises:
+        StorageError: no space, no permission; the library hides the system's own error.
+    """
+    try:
+        save_file(tensors, file, metadata=metadata)
+    except SafetensorError as error:
+        raise StorageError(
+            f"{file.parent} cannot be written ({error}); free some space or choose another folder, "
+            "and run the same command again"
+        ) from error
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from recfunnel.core.errors import StorageError
 from recfunnel.core.storage import replacing_file
+from recfunnel.models.checkpoint import write_tensors
 from recfunnel.train.optimisers import Mover
 
 FILE = "attempt.safetensors"
@@ -78,7 +78,7 @@ def save_attempt(
     }
     whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     with replacing_file(folder / FILE) as temporary:
-        save_file(whole, temporary, metadata={"standing": json.dumps(about)})
+        write_tensors(temporary, whole, metadata={"standing": json.dumps(about)})
 
 
 def load_attempt(
