@@ -22,13 +22,15 @@ def profile(num_queries: int = 500) -> PathProfile:
     slow = rng.gamma(4.0, 1e-3, num_queries)  # a query slow in one station is slow in the next
     busy = np.stack([slow, 2 * slow])
     calm = 1.5 * np.stack([rng.permutation(slow), rng.permutation(2 * slow)])
-    return PathProfile(PATH, np.array([[0.3, 0.4], [0.8, 0.9]]), np.stack([calm, busy]))
+    rested = 3 * np.stack([slow, 2 * slow])
+    loads = np.array([[0.1, 0.2], [0.3, 0.4], [0.8, 0.9]])
+    return PathProfile(PATH, loads, np.stack([rested, calm, busy]))
 
 
 def test_at_a_calibrated_load_its_own_distribution_is_drawn() -> None:
     found = profile()
     luck = (np.arange(500) + 0.5) / 500
-    for load in range(2):
+    for load in range(3):
         drawn = found.draw(tuple(found.utilisation[load]), luck)
         np.testing.assert_allclose(
             np.sort(drawn, axis=1), np.sort(found.service_s[load], axis=1), rtol=1e-12
@@ -41,23 +43,23 @@ def test_a_query_that_is_slow_in_one_station_is_slow_in_the_next() -> None:
     assert np.corrcoef(drawn)[0, 1] > 0.999
 
 
-@given(share=st.floats(0, 1))
-def test_between_the_loads_the_mean_moves_in_a_straight_line(share: float) -> None:
+@given(share=st.floats(0, 1), lower=st.integers(0, 1))
+def test_between_two_loads_the_mean_moves_in_a_straight_line(share: float, lower: int) -> None:
     found = profile()
     luck = (np.arange(500) + 0.5) / 500
-    utilisation = (1 - share) * found.utilisation[0] + share * found.utilisation[1]
+    left, right = found.utilisation[lower : lower + 2]
     means = found.service_s.mean(axis=2)
-    expected = (1 - share) * means[0] + share * means[1]
-    drawn = found.draw(tuple(utilisation), luck).mean(axis=1)
+    expected = (1 - share) * means[lower] + share * means[lower + 1]
+    drawn = found.draw(tuple((1 - share) * left + share * right), luck).mean(axis=1)
     np.testing.assert_allclose(drawn, expected, rtol=1e-9)
 
 
-def test_far_outside_the_loads_little_is_extrapolated() -> None:
+def test_outside_the_loads_nothing_is_extrapolated() -> None:
     found = profile()
     luck = (np.arange(500) + 0.5) / 500
     means = found.service_s.mean(axis=2)
-    idle = found.draw((0.0, 0.0), luck).mean(axis=1)
-    np.testing.assert_allclose(idle, means[0] + 0.25 * (means[0] - means[1]), rtol=1e-9)
+    np.testing.assert_allclose(found.draw((0.0, 0.0), luck).mean(axis=1), means[0], rtol=1e-9)
+    np.testing.assert_allclose(found.draw((1.0, 1.0), luck).mean(axis=1), means[-1], rtol=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 7)])

@@ -25,6 +25,15 @@ def test_a_step_is_done_only_for_its_inputs_and_only_when_it_ended_well(tmp_path
         assert not folder.is_done("a", "1")
 
 
+def test_a_forgotten_step_is_done_again(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run") as folder:
+        with folder.doing("a", "1"):
+            pass
+        folder.forget("a")
+        folder.forget("never done")
+        assert not folder.is_done("a", "1")
+
+
 def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"

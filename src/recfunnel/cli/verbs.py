@@ -128,7 +128,13 @@ def plan(study: Named = None, /, options: StudyOptions = DEFAULT_OPTIONS) -> int
 
 
 @app.command
-def verify(study: Named = None, /, options: StudyOptions = DEFAULT_OPTIONS) -> int:
+def verify(
+    study: Named = None,
+    /,
+    options: StudyOptions = DEFAULT_OPTIONS,
+    *,
+    again: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
     """Execute the plan and its baselines under open-loop load; predicted against measured.
 
     Exit code 1: the plan did not keep its promise.
@@ -136,9 +142,10 @@ def verify(study: Named = None, /, options: StudyOptions = DEFAULT_OPTIONS) -> i
     Args:
         study: as for `run`.
         options: what differs from run to run.
+        again: Measure once more what was measured before, on a quieter machine, say.
     """
     with working(study, options) as planning:
-        planning.verify()
+        planning.verify(again=again)
         show_report(planning, options)
         return 0 if planning.kept_promise() else 1
 

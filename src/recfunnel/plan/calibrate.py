@@ -2,10 +2,10 @@
 
 The search adds up the times of single calls, which is what lets it look at thousands of paths. How
 fast calls are together depends on what they leave in the caches and on how busy the neighbours are.
-So a path that is to be executed is first run at two loads, on other queries and arrivals than the
+So a path that is to be executed is first run at three loads, on other queries and arrivals than the
 runs it is judged by, and its own service times replace the sums.
 
-Letters: S stations, N queries, R replications.
+Letters: L loads, S stations, N queries, R replications.
 """
 
 import math
@@ -27,20 +27,21 @@ from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.served import ServedRun
 from recfunnel.simulate.load import TandemLoad
 
-LOADS = (0.3, 0.8)
-"""Fractions of the predicted capacity at which a path is calibrated."""
+LOADS = (0.1, 0.3, 0.8)
+"""Fractions of the predicted capacity at which a path is calibrated: a server that mostly rests, one
+that often does, one that hardly does."""
 
 _MOST_TRIES = 4
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PathProfile:
-    """Service times of the stations of one path at two utilisations.
+    """Service times of the stations of one path at several utilisations.
 
     Args:
         path: whose.
-        utilisation: (2, S), rising along the first axis.
-        service_s: (2, S, N) seconds; within a load and station, column n is one query.
+        utilisation: (L, S), rising along the first axis.
+        service_s: (L, S, N) seconds; within a load and station, column n is one query.
     """
 
     path: Path
@@ -50,33 +51,33 @@ class PathProfile:
     def draw(self, utilisation: Sequence[float], luck: DoubleArray) -> DoubleArray:
         """Service times of queries at a utilisation.
 
-        Quantiles of the two loads are mixed linearly in utilisation, at most a quarter beyond
-        them. A query keeps its rank among the busy ones at every station, so that a query that
-        is slow in one is as slow in the next as it was.
+        Quantiles of the two nearest loads are mixed linearly in utilisation; outside all loads the
+        outermost counts. A query keeps its rank among the busiest ones at every station, so that a
+        query that is slow in one is as slow in the next as it was.
 
         Args:
-            utilisation: (S,), how busy each station is; empty means the busier load.
+            utilisation: (S,), how busy each station is; empty means the busiest load.
             luck: any shape, 0 to 1, which calibrated query each one is.
 
         Returns:
             (S, *luck.shape) seconds.
         """
-        num_queries = self.service_s.shape[2]
+        _, num_stations, num_queries = self.service_s.shape
         picks = (luck * num_queries).astype(np.int64)
         stations = []
-        for station, (calm, busy) in enumerate(zip(*self.service_s, strict=True)):
-            rank = np.argsort(np.argsort(busy))[picks]
-            weight = self._weight(station, utilisation)
-            mixed = (1 - weight) * np.sort(calm) + weight * np.sort(busy)
-            stations.append(np.maximum(mixed, 0.5 * np.sort(busy))[rank])
+        for station in range(num_stations):
+            rank = np.argsort(np.argsort(self.service_s[-1, station]))[picks]
+            ordered = np.sort(self.service_s[:, station], axis=1)
+            weights = self._weights(station, utilisation)
+            stations.append((weights @ ordered)[rank])
         return np.stack(stations)
 
-    def _weight(self, station: int, utilisation: Sequence[float]) -> float:
-        if not utilisation:
-            return 1.0
-        low, high = self.utilisation[:, station]
-        span = max(high - low, 1e-9)
-        return float(np.clip((utilisation[station] - low) / span, -0.25, 1.25))
+    def _weights(self, station: int, utilisation: Sequence[float]) -> DoubleArray:
+        """(L,), share of each load in the mixture."""
+        known = self.utilisation[:, station]
+        at = utilisation[station] if utilisation else known[-1]
+        shares = [np.interp(at, known, column) for column in np.eye(known.size)]
+        return np.array(shares, np.float64)
 
 
 def calibrate_path(
@@ -89,7 +90,7 @@ def calibrate_path(
     seed: int,
     progress: Progress = SILENT,
 ) -> PathProfile:
-    """Serve a path at two loads and keep its service times.
+    """Serve a path at each of `LOADS` and keep its service times.
 
     Args:
         engine: prepares the path anew.

@@ -135,8 +135,14 @@ class Planning:
             self.folder.log("plan", "done", hash=self._result.plan.content_hash)
         return self._result
 
-    def verify(self) -> Proof:
-        """Execute the chosen path, then baselines; empty where there is nothing to execute."""
+    def verify(self, *, again: bool = False) -> Proof:
+        """Execute the chosen path, then baselines; empty where there is nothing to execute.
+
+        Args:
+            again: measure once more what was measured before.
+        """
+        if again:
+            self.folder.forget("verify")
         plan = self.plan().plan
         if plan.chosen is None or plan.profile_source != "measured":
             return Proof()

@@ -141,6 +141,10 @@ class RunFolder:
         file = self._mark_file(step)
         return file.exists() and read_json(file, StepMark).key == key
 
+    def forget(self, step: str) -> None:
+        """Have a step done again, whatever it depends on."""
+        self._mark_file(step).unlink(missing_ok=True)
+
     def seconds(self, step: str) -> float | None:
         """Wall time of a completed step; None when it is not."""
         file = self._mark_file(step)
@@ -149,7 +153,7 @@ class RunFolder:
     @contextlib.contextmanager
     def doing(self, step: str, key: str) -> Iterator[None]:
         """Run a step: its mark is set when the block ends well."""
-        self._mark_file(step).unlink(missing_ok=True)
+        self.forget(step)
         self.log(step, "start", key=key)
         began = time.perf_counter()
         yield

@@ -289,7 +289,7 @@ def _notes(planning: Planning, result: PlanResult) -> tuple[str, ...]:
         notes.append(
             "The search adds up times of single calls. Predictions that are held against "
             "measurements come from the whole path's own service times, taken in a separate "
-            "calibration at two loads."
+            "calibration at three loads."
         )
     if result.plan.profile_source == "modelled":
         notes.append("Service times are modelled, not measured: nothing was executed.")
