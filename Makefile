@@ -5,17 +5,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DOCS_INSTALLED := .venv/.installed-docs
+# The extension module, built into src/recfunnel/runtime; rebuilt when its sources change.
+NATIVE := .venv/.native
+NATIVE_SOURCES := $(wildcard native/*.[ch]pp native/kernels/*.[ch]pp)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN ?= runs/quick
 
-.PHONY: run test fast lint types imports docs bench clean
+.PHONY: run test fast lint types imports docs bench native clean
 
-run: $(INSTALLED)
+run: $(NATIVE)
 	$(BIN)/recfunnel run --out $(RUN)
 
-test: $(INSTALLED)
+test: $(NATIVE)
 	$(BIN)/pytest
 
-fast: $(INSTALLED)
+fast: $(NATIVE)
 	$(BIN)/pytest -m "not slow and not data"
 
 lint: $(INSTALLED)
@@ -31,17 +35,28 @@ imports: $(INSTALLED)
 docs: $(DOCS_INSTALLED)
 	$(BIN)/mkdocs build --strict
 
-bench: $(INSTALLED)
+bench: $(NATIVE)
 	$(BIN)/python benchmarks/all.py
 
-$(INSTALLED): pyproject.toml constraints.txt
+native: $(NATIVE)
+
+# Built without isolation: the build folder native/inplace outlives the installation, so the tools
+# and nanobind's sources have to as well.
+$(INSTALLED): pyproject.toml constraints.txt CMakeLists.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) cmake nanobind ninja scikit-build-core
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) --no-build-isolation --editable '.[dev]'
+	touch $@
+
+$(NATIVE): $(INSTALLED) $(NATIVE_SOURCES)
+	$(BIN)/cmake --build native/inplace
 	touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) --no-build-isolation --editable '.[dev,docs]'
 	touch $@
 
 clean:
 	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -f src/recfunnel/runtime/_native.*.so
+	find native/inplace -mindepth 1 ! -name .gitignore ! -name CMakeLists.txt -delete

@@ -1,0 +1,13 @@
+// The Python module recfunnel.runtime._native.
+#include <nanobind/nanobind.h>
+
+#include "kernels.hpp"
+
+namespace recfunnel {
+void bind_kernels(nanobind::module_& module);
+}
+
+NB_MODULE(_native, module) {
+  module.doc() = "The ranking engine: kernels and the machine that runs programs of them.";
+  recfunnel::bind_kernels(module);
+}

@@ -1,0 +1,111 @@
+// What the ranking engine computes with: a handful of kernels over tiles, one set for each
+// instruction set, chosen when the library is loaded.
+//
+// A *tile* holds float32 values of `lanes` candidates: value k of candidate c is
+// tile[k * lanes + c]. `lanes` is 1 (one query, or one candidate) or a multiple of kLanes; a block
+// with fewer candidates than lanes is padded by repeating one of them. All arithmetic is laid out so
+// that one vector register holds one value of several candidates: no transposing, no horizontal
+// sums, and concatenation is a matter of where a kernel writes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace recfunnel {
+
+inline constexpr int kLanes = 16;   // candidates in the smallest block wider than one
+inline constexpr int kMaxLanes = 48;
+
+enum class Precision : std::uint8_t { kFloat32, kBFloat16, kInt8 };
+enum class Storage : std::uint8_t { kFloat32, kFloat16, kBFloat16, kInt8 };
+
+// Rows of an embedding table or of a compiled catalogue. Int8 rows begin with one float32 scale.
+struct Table {
+  const std::byte* data = nullptr;
+  std::int64_t num_rows = 0;
+  std::int64_t row_bytes = 0;  // distance between rows
+  std::int32_t dim = 0;
+  Storage storage = Storage::kFloat32;
+};
+
+// Weights (num_outputs, num_inputs), packed by `pack` of the same kernel set and precision.
+struct Matrix {
+  const void* data = nullptr;
+  std::int32_t num_outputs = 0;
+  std::int32_t num_inputs = 0;
+  Precision precision = Precision::kFloat32;
+};
+
+// out = start + matrix · in, then max(·, 0) if `relu`. `start` is the sum of what is given of:
+// `bias` (num_outputs values, the same for every lane) and `addend` (a tile, num_outputs rows; may
+// be `out` itself).
+struct LinearArgs {
+  Matrix matrix;
+  const float* in = nullptr;
+  float* out = nullptr;
+  const float* bias = nullptr;
+  const float* addend = nullptr;
+  std::int32_t lanes = 1;
+  bool relu = false;
+  void* scratch = nullptr;  // `linear_scratch_bytes` of it, 64-byte aligned
+};
+
+struct Kernels {
+  const char* name;  // avx512_bf16, avx512, avx2, portable
+
+  // Packing. `weight` is row-major (num_outputs, num_inputs) float32.
+  std::size_t (*packed_bytes)(int num_outputs, int num_inputs, Precision);
+  void (*pack)(const float* weight, int num_outputs, int num_inputs, Precision, void* packed);
+
+  std::size_t (*linear_scratch_bytes)(int num_inputs, int lanes, Precision);
+  void (*linear)(const LinearArgs&);
+
+  // Packed matrix of CrossLinear, (N, V·d), from y = U vectors (lanes 1):
+  //   M[n][v·d + i] = sum over u of weight[n][v·U + u] · y[u·d + i].
+  // `weight_cross` is `pack_cross` of weight (N, V·U). `packed` has packed_bytes(N, V·d, precision).
+  std::size_t (*packed_cross_bytes)(int num_outputs, int num_x, int num_y);
+  void (*pack_cross)(const float* weight, int num_outputs, int num_x, int num_y, void* packed);
+  void (*build_cross)(const void* weight_cross, const float* y, int num_outputs, int num_x,
+                      int num_y, int dim, Precision, void* packed);
+  // Packed matrix of ScaledLinear, (N, K): base[n][k] + weight[n][k] · y[k]; base and weight are
+  // packed as float32 by `pack`; base may be null.
+  void (*build_scaled)(const void* base, const void* weight, const float* y, int num_outputs,
+                       int num_inputs, Precision, void* packed);
+
+  // Tile rows 0 .. dim-1 from one table row a lane. `rows` are checked before.
+  void (*gather)(const Table&, const std::int64_t* rows, int lanes, float* out);
+  // Columns [start, start + width) of records, one a lane.
+  void (*gather_columns)(const Table&, const std::int64_t* rows, int start, int width, int lanes,
+                         float* out);
+  void (*prefetch)(const Table&, const std::int64_t* rows, int count);
+  // out (dim values, contiguous) += weight[i] · table[row[i]] over i; out is set to 0 first.
+  void (*pool)(const Table&, const std::int64_t* rows, const float* weights, std::int64_t count,
+               float* out);
+
+  // V vectors of d values each, side by side in `in`, to V(V-1)/2 dots: (1,0), (2,0), (2,1), ...
+  void (*pair_dots)(const float* in, int num_vectors, int dim, int lanes, float* out);
+  // Dots of each of V vectors (tile, `lanes`) with each of U vectors y: (tile, `lanes_y`, which is
+  // `lanes` or 1); V outermost.
+  void (*cross_dots)(const float* x, const float* y, int num_x, int num_y, int dim, int lanes,
+                     int lanes_y, float* out);
+
+  // Elementwise over `width` rows; y has `lanes_y` = lanes, or 1 (one value a row, all lanes).
+  void (*add)(const float* x, const float* y, int width, int lanes, int lanes_y, float* out);
+  void (*multiply)(const float* x, const float* y, int width, int lanes, int lanes_y, float* out);
+  // x · scale[row] + shift[row].
+  void (*affine)(const float* x, const float* scale, const float* shift, int width, int lanes,
+                 float* out);
+  void (*relu)(const float* x, int width, int lanes, float* out);
+
+  // Appends (value, position) of values above *threshold to the buffer; returns the new count.
+  int (*collect_above)(const float* values, int count, float threshold, std::int64_t first_position,
+                       float* kept_values, std::int64_t* kept_positions, int kept);
+};
+
+// The best set this processor can run, or the one named by RECFUNNEL_ISA.
+// Throws std::runtime_error naming the instruction set and the processor's, if it cannot run it.
+const Kernels& kernels();
+// By name; throws std::invalid_argument for an unknown name, std::runtime_error as above.
+const Kernels& kernels_named(const char* name);
+
+}  // namespace recfunnel
