@@ -86,7 +86,8 @@ class _Call:
                 f"table {name!r} has rows 0 to {table.shape[0] - 1}, asked for "
                 f"{ids.min()} to {ids.max()}"
             )
-        return np.asarray(table[ids], np.float64).reshape(ids.shape[0], -1)
+        found = np.asarray(table[ids], np.float64)
+        return found[:, None] if found.ndim == 1 else found
 
 
 def evaluate(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from recfunnel.core.arrays import IntArray, Ragged
 from recfunnel.core.features import Features, FeatureSchema
+from recfunnel.core.graph import RankingGraph
 from recfunnel.core.model import ModelCost
 from recfunnel.core.registry import Registry
 
@@ -162,6 +163,26 @@ class ModelSpec:
         the parts of a split layer are not counted, as is usual. A multi-valued feature counts as
         one lookup, since the schema does not say how long its lists are.
         """
+
+    def graph(self, schema: FeatureSchema, num_score_inputs: int = 0) -> RankingGraph | None:
+        """What the network computes, in the form that runtimes without torch read.
+
+        Its parameters are named as in the network's `state_dict`.
+
+        Args:
+            schema: features it will be called with.
+            num_score_inputs: S, how many other models' scores it reads.
+
+        Returns:
+            The graph; None where no graph can say it: a user's own network, an embedding that is
+            no table, or a network that is left nothing to read of a side it needs. torch runs such
+            a model all the same.
+
+        Raises:
+            StudyError: the spec cannot work with this schema.
+        """
+        del schema, num_score_inputs
+        return None
 
 
 models: Registry[ModelSpec] = Registry(ModelSpec, "recfunnel.models")

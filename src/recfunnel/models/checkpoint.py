@@ -1,4 +1,9 @@
-"""A fitted model as a folder: parameters (safetensors, never pickle) and what they belong to."""
+"""A fitted model as a folder: parameters (safetensors, never pickle) and what they belong to.
+
+models/NAME/manifest.json            what was built and how it was fitted
+models/NAME/parameters.safetensors   parameters by name
+models/NAME/graph.json               what is computed from them, where a graph can say it
+"""
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
@@ -13,6 +18,7 @@ from torch import Tensor, nn
 
 from recfunnel.core.errors import InvalidInput, StorageError
 from recfunnel.core.features import FeatureSchema
+from recfunnel.core.graph import GRAPH_FILE, PARAMETERS_FILE
 from recfunnel.core.spec import convert, to_builtins
 from recfunnel.core.storage import (
     FORMAT_VERSION,
@@ -23,7 +29,7 @@ from recfunnel.core.storage import (
 )
 from recfunnel.models.base import ModelSpec, models
 
-PARAMETERS = "parameters.safetensors"
+PARAMETERS = PARAMETERS_FILE
 
 MAPPED_BYTES = 16 * 2**20
 """Parameters at least this large stay mapped to the file: servers on one machine share them."""
@@ -74,6 +80,7 @@ def save_checkpoint(
     Raises:
         StorageError: no space, no permission.
     """
+    graph = spec.graph(schema, len(score_inputs))
     manifest = {
         "format_version": FORMAT_VERSION,
         "name": name,
@@ -82,10 +89,13 @@ def save_checkpoint(
         "score_inputs": list(score_inputs),
         "cost": to_builtins(spec.cost(schema, len(score_inputs))),
         "report": dict(report or {}),
+        "has_graph": graph is not None,
         "versions": {p: importlib.metadata.version(p) for p in ("recfunnel", "torch")},
     }
     with replacing_folder(folder) as temporary:
         write_tensors(temporary / PARAMETERS, _parameters(module))
+        if graph is not None:
+            write_json(temporary / GRAPH_FILE, graph)
         write_json(temporary / MANIFEST, manifest)
 
 

@@ -2,9 +2,11 @@
 
 from recfunnel.core.errors import StudyError
 from recfunnel.core.features import FeatureSchema
+from recfunnel.core.graph import RankingGraph
 from recfunnel.core.model import ModelCost
 from recfunnel.core.spec import Spec
 from recfunnel.models.base import ModelSpec, models
+from recfunnel.models.dlrm_graph import dlrm_graph
 from recfunnel.models.dlrm_network import DLRMNetwork, DLRMShape, dlrm_shape
 from recfunnel.models.embeddings.base import EmbeddingSpec
 from recfunnel.models.embeddings.table import FLOAT_BYTES, Table
@@ -47,6 +49,13 @@ class DLRM(Spec, ModelSpec, frozen=True, tag="dlrm"):
         """A new network; it reads no other model's scores."""
         refuse_score_inputs("dlrm", num_score_inputs)
         return DLRMNetwork(self._shape(schema), schema, self.without, self.embedding)
+
+    def graph(self, schema: FeatureSchema, num_score_inputs: int = 0) -> RankingGraph | None:
+        """The network as it is split: each side's vectors and dots, then those of both."""
+        refuse_score_inputs("dlrm", num_score_inputs)
+        if not self.embedding.has_graph:
+            return None
+        return dlrm_graph(self._shape(schema), schema, self.without, self.embedding)
 
     def cost(self, schema: FeatureSchema, num_score_inputs: int = 0) -> ModelCost:
         """Exact work: what depends on the context once a query, the rest for each candidate."""

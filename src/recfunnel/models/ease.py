@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from recfunnel.core.errors import StudyError
 from recfunnel.core.features import FeatureSchema
+from recfunnel.core.graph import RankingGraph, RowSum
 from recfunnel.core.model import ModelCost
 from recfunnel.core.spec import Spec
 from recfunnel.models.base import (
@@ -50,6 +51,17 @@ class EASE(Spec, ModelSpec, frozen=True, tag="ease"):
         """Weights of 0 until they are fitted."""
         refuse_score_inputs("ease", num_score_inputs)
         return ItemToItem(self, schema)
+
+    def graph(self, schema: FeatureSchema, num_score_inputs: int = 0) -> RankingGraph:
+        """One sum over the weights' rows of the history."""
+        refuse_score_inputs("ease", num_score_inputs)
+        sums = RowSum(
+            list_column=schema.column(required_history("ease", schema).name),
+            id_column=schema.column(required_item_id("ease", schema).name),
+            table="weights",
+            weighting="rating_weights" if self.rating_weights else "",
+        )
+        return RankingGraph(nodes=(sums,), score_of=0)
 
     def cost(self, schema: FeatureSchema, num_score_inputs: int = 0) -> ModelCost:
         """A multiply-add a candidate for each of `assumed_history` items."""

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recfunnel.core.graph import Linear
+from recfunnel.core.graph_builder import GraphBuilder
+
 
 class SplitLinear(nn.Module):
     """A linear layer whose input is a concatenation of three parts known at different times.
@@ -73,6 +76,54 @@ def after_first(widths: Sequence[int], *, end_with_relu: bool = False) -> nn.Seq
     if end_with_relu:
         steps.append(nn.ReLU(inplace=True))
     return nn.Sequential(*steps)
+
+
+def add_split_linear(
+    graph: GraphBuilder,
+    name: str,
+    *,
+    context: Sequence[int] = (),
+    items: Sequence[int] = (),
+    mixed: Sequence[int] = (),
+) -> int | None:
+    """Write a `SplitLinear` into a graph.
+
+    Args:
+        graph: being written.
+        name: of the `SplitLinear` in its network.
+        context: positions of what stands side by side in the context's part.
+        items: likewise in the item's.
+        mixed: likewise in the part that differs for every pair.
+
+    Returns:
+        The position of the sum of all parts, the bias in the first there is; None without any.
+    """
+    terms: list[int] = []
+    for part, inputs in (("context", context), ("items", items), ("mixed", mixed)):
+        if inputs:
+            bias = "" if terms else f"{name}.bias"
+            weight = f"{name}.weight_{part}"
+            terms.append(graph.add(Linear(x_of=graph.concat(inputs), weight=weight, bias=bias)))
+    return graph.sum(terms) if terms else None
+
+
+def add_after_first(
+    graph: GraphBuilder, x: int, name: str, num_layers: int, *, end_with_relu: bool = False
+) -> int:
+    """Write the network of `after_first` into a graph.
+
+    Args:
+        graph: being written.
+        x: position of the first layer's outputs.
+        name: of the network's rest in the whole.
+        num_layers: linear layers in that rest.
+        end_with_relu: as given to `after_first`.
+
+    Returns:
+        The position of its last operation.
+    """
+    names = [f"{name}.{2 * layer + 1}" for layer in range(num_layers)]
+    return graph.layers(x, names, end_with_relu=end_with_relu)
 
 
 def dots(context: Tensor, items: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from recfunnel.core.errors import StudyError
 from recfunnel.core.features import FeatureSchema
+from recfunnel.core.graph import CrossDots, Lookup, RankingGraph
+from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.core.model import ModelCost
 from recfunnel.core.spec import Spec
 from recfunnel.models.base import ModelSpec, RankingModel, TensorFeatures, models
@@ -43,6 +45,19 @@ class MatrixFactorisation(Spec, ModelSpec, frozen=True, tag="matrix_factorisatio
         """New factors, drawn small."""
         refuse_score_inputs("matrix_factorisation", num_score_inputs)
         return Factors(self, schema)
+
+    def graph(self, schema: FeatureSchema, num_score_inputs: int = 0) -> RankingGraph:
+        """Two lookups and their dot."""
+        refuse_score_inputs("matrix_factorisation", num_score_inputs)
+        kind, graph = "matrix_factorisation", GraphBuilder()
+        of_item = schema.column(required_item_id(kind, schema).name)
+        of_context = schema.column(required_context_id(kind, schema).name)
+        item = graph.add(Lookup(side="candidate", column=of_item, table="item_factors"))
+        user = graph.add(Lookup(side="context", column=of_context, table="context_factors"))
+        terms = [graph.add(CrossDots(x_of=item, y_of=user, dim=self.num_factors))]
+        if self.item_bias:
+            terms.append(graph.add(Lookup(side="candidate", column=of_item, table="item_bias")))
+        return graph.finish(graph.sum(terms))
 
     def cost(self, schema: FeatureSchema, num_score_inputs: int = 0) -> ModelCost:
         """One dot a candidate."""

@@ -8,15 +8,28 @@ from torch import Tensor, nn
 
 from recfunnel.core.errors import StudyError
 from recfunnel.core.features import FeatureSchema, Side
+from recfunnel.core.graph import Linear, Multiply, RankingGraph, Slice
+from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.core.model import ModelCost
 from recfunnel.core.spec import Spec
 from recfunnel.models.base import ModelSpec, RankingModel, TensorFeatures, models
 from recfunnel.models.embeddings.base import EmbeddingSpec
 from recfunnel.models.embeddings.table import FLOAT_BYTES, Table
-from recfunnel.models.layers import SplitLinear, after_first, dots, macs, num_parameters
+from recfunnel.models.layers import (
+    SplitLinear,
+    add_after_first,
+    add_split_linear,
+    after_first,
+    dots,
+    macs,
+    num_parameters,
+)
 from recfunnel.models.refusals import refuse_score_inputs
-from recfunnel.models.side_vector import SideVector, side_vector_cost
+from recfunnel.models.side_vector import SideVector, add_side_vector, side_vector_cost
 from recfunnel.models.vectors import feature_bytes
+
+SIDE_VECTORS: dict[Side, str] = {"context": "context_vector", "candidate": "item_vector"}
+"""What the network calls each side's vector."""
 
 
 @models.register
@@ -53,6 +66,29 @@ class NeuMF(Spec, ModelSpec, frozen=True, tag="neumf"):
         """A new network; it reads no other model's scores."""
         refuse_score_inputs("neumf", num_score_inputs)
         return NeuMFNetwork(self, schema)
+
+    def graph(self, schema: FeatureSchema, num_score_inputs: int = 0) -> RankingGraph | None:
+        """Both sides' vectors, the weighted product of their short parts, the tower on the long."""
+        refuse_score_inputs("neumf", num_score_inputs)
+        if not self.embedding.has_graph:
+            return None
+        graph, ignored = GraphBuilder(), self.ignored(schema)
+        short: list[int] = []
+        long: dict[Side, list[int]] = {"context": [], "candidate": []}
+        for side, name in SIDE_VECTORS.items():
+            terms = add_side_vector(graph, schema, side, ignored, self.embedding, name)
+            if terms:
+                x, split, width = graph.sum(terms), self.mf_dim, self.mf_dim + self.mlp_dim
+                short.append(graph.add(Slice(x_of=x, start=0, stop=split)))
+                long[side].append(graph.add(Slice(x_of=x, start=split, stop=width)))
+        first = add_split_linear(graph, "first", context=long["context"], items=long["candidate"])
+        if first is None:
+            return None
+        scores = [add_after_first(graph, first, "rest", len(self.hidden))]
+        if len(short) == len(SIDE_VECTORS):
+            product = graph.add(Multiply(x_of=short[1], y_of=short[0]))
+            scores.append(graph.add(Linear(x_of=product, weight="product")))
+        return graph.finish(graph.sum(scores))
 
     def cost(self, schema: FeatureSchema, num_score_inputs: int = 0) -> ModelCost:
         """Exact work: the user's half of the first layer once a query, the rest each candidate."""

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from recfunnel.core.features import FeatureSchema
+from recfunnel.core.graph import Lookup, RankingGraph
 from recfunnel.core.model import ModelCost
 from recfunnel.core.spec import Spec
 from recfunnel.models.base import ModelSpec, RankingModel, TensorFeatures, models
@@ -20,6 +21,13 @@ class Popularity(Spec, ModelSpec, frozen=True, tag="popularity"):
         """Scores of 0 until they are fitted."""
         refuse_score_inputs("popularity", num_score_inputs)
         return StoredScores(schema)
+
+    def graph(self, schema: FeatureSchema, num_score_inputs: int = 0) -> RankingGraph:
+        """One lookup."""
+        refuse_score_inputs("popularity", num_score_inputs)
+        column = schema.column(required_item_id("popularity", schema).name)
+        scores = Lookup(side="candidate", column=column, table="scores")
+        return RankingGraph(nodes=(scores,), score_of=0)
 
     def cost(self, schema: FeatureSchema, num_score_inputs: int = 0) -> ModelCost:
         """One number read a candidate."""

@@ -8,14 +8,32 @@ from torch import Tensor, nn
 
 from recfunnel.core.errors import ModelError, StudyError
 from recfunnel.core.features import FeatureSchema
+from recfunnel.core.graph import (
+    Affine,
+    CrossDots,
+    Given,
+    Linear,
+    Lookup,
+    Multiply,
+    RankingGraph,
+)
+from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.core.model import ModelCost
 from recfunnel.core.spec import Spec
 from recfunnel.models.base import ModelSpec, RankingModel, TensorFeatures, models
 from recfunnel.models.embeddings.base import EmbeddingSpec
 from recfunnel.models.embeddings.table import FLOAT_BYTES, Table
-from recfunnel.models.layers import SplitLinear, after_first, dots, macs, num_parameters
+from recfunnel.models.layers import (
+    SplitLinear,
+    add_after_first,
+    add_split_linear,
+    after_first,
+    dots,
+    macs,
+    num_parameters,
+)
 from recfunnel.models.refusals import required_history, required_item_id
-from recfunnel.models.side_vector import SideVector, side_vector_cost
+from recfunnel.models.side_vector import SideVector, add_side_vector, side_vector_cost
 from recfunnel.models.vectors import feature_bytes, weight_norm, weighted_sum
 
 
@@ -61,6 +79,12 @@ class Reranker(Spec, ModelSpec, frozen=True, tag="reranker"):
     def build(self, schema: FeatureSchema, num_score_inputs: int = 0) -> "RerankerNetwork":
         """A new network that reads `num_score_inputs` scores (none is allowed)."""
         return RerankerNetwork(self, schema, num_score_inputs)
+
+    def graph(self, schema: FeatureSchema, num_score_inputs: int = 0) -> RankingGraph | None:
+        """The blend, the tower on user, item, their product and the scores, and the affinity."""
+        if not self.embedding.has_graph:
+            return None
+        return reranker_graph(self, schema, num_score_inputs)
 
     def cost(self, schema: FeatureSchema, num_score_inputs: int = 0) -> ModelCost:
         """Exact work; user and product share one matrix that is made once a query."""
@@ -209,3 +233,52 @@ class RerankerNetwork(RankingModel):
                 f"this re-ranker reads {self.num_score_inputs} scores a candidate, was given none"
             )
         return (given - self.score_mean) / self.score_deviation
+
+
+def reranker_graph(
+    spec: Reranker, schema: FeatureSchema, num_score_inputs: int
+) -> RankingGraph | None:
+    """What `RerankerNetwork` computes; None when it reads nothing of user or item."""
+    graph = GraphBuilder()
+    user, seen = _user_nodes(graph, spec, schema)
+    item = _item_nodes(graph, spec, schema)
+    if not user or not item:
+        return None
+    mixed, scores = [graph.add(Multiply(x_of=item[0], y_of=user[0]))], []
+    if num_score_inputs:
+        given = graph.add(Given(width=num_score_inputs))
+        standard = Affine(x_of=given, subtract="score_mean", divide="score_deviation")
+        mixed.append(graph.add(standard))
+        scores.append(graph.add(Linear(x_of=mixed[-1], weight="blend")))
+    first = add_split_linear(graph, "first", context=user, items=item, mixed=mixed)
+    assert first is not None
+    scores.append(add_after_first(graph, first, "rest", len(spec.hidden)))
+    if seen:
+        dots = graph.add(CrossDots(x_of=item[0], y_of=seen[0], dim=spec.embedding_dim))
+        scores.append(graph.add(Linear(x_of=dots, weight="affinity")))
+    return graph.finish(graph.sum(scores))
+
+
+def _user_nodes(
+    graph: GraphBuilder, spec: Reranker, schema: FeatureSchema
+) -> tuple[list[int], list[int]]:
+    """The user's vector and the history's, each one position or none."""
+    ignored = spec.ignored(schema)
+    terms = add_side_vector(graph, schema, "context", ignored, spec.embedding, "context_vector")
+    seen: list[int] = []
+    if spec.use_history:
+        history = required_history("reranker", schema)
+        column = schema.column(history.name)
+        seen.append(spec.embedding.add_to(graph, history, column, "history_vectors", norm="l2"))
+    return [graph.sum(terms + seen)] if terms + seen else [], seen
+
+
+def _item_nodes(graph: GraphBuilder, spec: Reranker, schema: FeatureSchema) -> list[int]:
+    """The item's vector, one position or none."""
+    ignored = spec.ignored(schema)
+    terms = add_side_vector(graph, schema, "candidate", ignored, spec.embedding, "item_vector")
+    if spec.factor_dim:
+        column = schema.column(required_item_id("reranker", schema).name)
+        factors = graph.add(Lookup(side="candidate", column=column, table="item_factors"))
+        terms.append(graph.add(Linear(x_of=factors, weight="factor_map.weight")))
+    return [graph.sum(terms)] if terms else []

@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from recfunnel.core.features import FeatureSchema, Side
+from recfunnel.core.graph import Linear
+from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.models.base import TensorFeatures
 from recfunnel.models.embeddings.base import EmbeddingCost, EmbeddingSpec
 from recfunnel.models.embeddings.table import FLOAT_BYTES
 from recfunnel.models.vectors import (
     FeatureVectors,
+    add_dense,
+    add_vectors,
     dense_columns,
     take_columns,
     used,
@@ -54,6 +58,35 @@ class SideVector(nn.Module):
             return total
         mapped: Tensor = self.dense(take_columns(features.dense, self.columns))
         return total + mapped
+
+
+def add_side_vector(
+    graph: GraphBuilder,
+    schema: FeatureSchema,
+    side: Side,
+    without: Sequence[str],
+    embedding: EmbeddingSpec,
+    name: str,
+) -> list[int]:
+    """Write the terms of `SideVector` into a graph.
+
+    Args:
+        graph: being written.
+        schema: names the features.
+        side: whose features.
+        without: names of features to leave out.
+        embedding: representation of every feature's ids.
+        name: of the `SideVector` in its network.
+
+    Returns:
+        Positions of what adds up to the vector; none for a side without any feature.
+    """
+    terms = add_vectors(graph, schema, side, without, embedding, f"{name}.vectors")
+    dense = add_dense(graph, schema, side, without)
+    if dense is not None:
+        weight, bias = f"{name}.dense.weight", f"{name}.dense.bias"
+        terms.append(graph.add(Linear(x_of=dense, weight=weight, bias=bias)))
+    return terms
 
 
 def side_vector_cost(

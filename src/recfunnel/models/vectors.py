@@ -11,8 +11,16 @@ from torch.nn import functional
 
 from recfunnel.core.errors import StudyError
 from recfunnel.core.features import Feature, FeatureKind, FeatureSchema, Side
+from recfunnel.core.graph import Dense
+from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.models.base import TensorFeatures, TensorRagged
 from recfunnel.models.embeddings.base import EmbeddingCost, EmbeddingSpec
+
+PARTS: tuple[tuple[FeatureKind, str], ...] = (
+    ("categorical", "single"),
+    ("multi_valued", "multiple"),
+)
+"""Where `FeatureVectors` keeps the embeddings of each kind of feature, in order."""
 
 
 class FeatureVectors(nn.Module):
@@ -122,6 +130,42 @@ def row_ids(ragged: TensorRagged) -> Tensor:
     lengths = ragged.offsets.diff()
     rows = torch.arange(lengths.shape[0], device=lengths.device)
     return torch.repeat_interleave(rows, lengths)
+
+
+def add_vectors(
+    graph: GraphBuilder,
+    schema: FeatureSchema,
+    side: Side,
+    without: Sequence[str],
+    embedding: EmbeddingSpec,
+    name: str,
+) -> list[int]:
+    """Write the vectors of `FeatureVectors` into a graph.
+
+    Args:
+        graph: being written.
+        schema: names the features and their columns.
+        side: whose features.
+        without: names of features to leave out.
+        embedding: representation of every feature's ids.
+        name: of the `FeatureVectors` in its network.
+
+    Returns:
+        Their positions, in order.
+    """
+    return [
+        embedding.add_to(graph, feature, schema.column(feature.name), f"{name}.{part}.{number}")
+        for kind, part in PARTS
+        for number, feature in enumerate(used(schema, side, kind, without))
+    ]
+
+
+def add_dense(
+    graph: GraphBuilder, schema: FeatureSchema, side: Side, without: Sequence[str]
+) -> int | None:
+    """Write the dense features of a side that are read into a graph; None when there are none."""
+    columns = tuple(schema.column(f.name) for f in used(schema, side, "dense", without))
+    return graph.add(Dense(side=side, columns=columns)) if columns else None
 
 
 def vectors_cost(

@@ -9,6 +9,8 @@ from abc import abstractmethod
 from torch import nn
 
 from recfunnel.core.features import Feature
+from recfunnel.core.graph import Norm
+from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.core.registry import Registry
 from recfunnel.core.spec import Value
 
@@ -44,6 +46,31 @@ class EmbeddingSpec:
     @abstractmethod
     def cost(self, feature: Feature, dim: int) -> EmbeddingCost:
         """Exact work of one lookup, without building or allocating anything."""
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether `add_to` can say what it computes."""
+        return False
+
+    def add_to(
+        self, graph: GraphBuilder, feature: Feature, column: int, name: str, *, norm: Norm = "mean"
+    ) -> int:
+        """Write one feature's vector into a graph.
+
+        Args:
+            graph: being written.
+            feature: whose vector; the weighted sum of its values' over a norm where multi-valued.
+            column: the feature's, among those of its side and kind.
+            name: of the module in its network; parameters are NAME.parameter.
+            norm: what a multi-valued feature's sum is divided by.
+
+        Returns:
+            The position of the vector.
+
+        Raises:
+            NotImplementedError: `has_graph` is false.
+        """
+        raise NotImplementedError(type(self).__name__)
 
 
 embeddings: Registry[EmbeddingSpec] = Registry(EmbeddingSpec, "recfunnel.models.embeddings")

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from recfunnel.core.features import Feature
+from recfunnel.core.graph import Lookup, Norm, Pool
+from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.core.spec import Spec
 from recfunnel.models.embeddings.base import EmbeddingCost, EmbeddingSpec, embeddings
 
@@ -33,3 +35,17 @@ class Table(Spec, EmbeddingSpec, frozen=True, tag="table"):
             read_bytes_per_lookup=float(FLOAT_BYTES * dim),
             parameter_bytes=FLOAT_BYTES * dim * feature.cardinality,
         )
+
+    @property
+    def has_graph(self) -> bool:
+        """A graph's lookups and pools are of tables."""
+        return True
+
+    def add_to(
+        self, graph: GraphBuilder, feature: Feature, column: int, name: str, *, norm: Norm = "mean"
+    ) -> int:
+        """One lookup, or one pool."""
+        side, table = feature.side, f"{name}.weight"
+        if feature.kind == "multi_valued":
+            return graph.add(Pool(side=side, column=column, table=table, norm=norm))
+        return graph.add(Lookup(side=side, column=column, table=table))
