@@ -148,4 +148,4 @@ def make_world(
         (folder / "models" / recipe.name).mkdir(parents=True)
         write_json(folder / "models" / recipe.name / "recipe.json", recipe)
     inputs = {recipe.name: recipe.score_inputs for recipe in recipes}
-    return ServingSetup(TestRuntime(), folder / "models", folder / "data", inputs)
+    return ServingSetup({"test": TestRuntime()}, folder / "models", folder / "data", inputs)

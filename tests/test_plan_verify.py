@@ -11,6 +11,7 @@ from recfunnel.core.pipeline import Mapping, Path, Station, pipeline_of
 from recfunnel.core.results import Estimate, LatencyProfile
 from recfunnel.core.verified import VerifiedLoad, relative_error
 from recfunnel.core.workload import ServiceLevel, Workload
+from recfunnel.plan.calibrate import calibrate_path, predict_calibrated
 from recfunnel.plan.prediction import predict_path
 from recfunnel.plan.verify import Trial, Verification, median_of, verify_path
 from recfunnel.profile.request import HAND_OVER, WAKE_UP
@@ -89,6 +90,21 @@ def test_a_path_that_only_sleeps_is_served_as_predicted(tmp_path: Folder) -> Non
     assert load.measured_throughput_qps.mean == pytest.approx(195, rel=0.35)
     assert load.measured_p50_s.mean >= ASLEEP_S
     assert load.p50_error < 0.05
+
+
+def test_calibration_keeps_service_times_and_what_resting_servers_add(tmp_path: Folder) -> None:
+    setup = make_world(tmp_path, [Recipe(name="asleep", sleep_s=ASLEEP_S)], num_items=100)
+    with Engine(setup) as engine:
+        found = calibrate_path(engine, PATH, 390.0, 50, WORKLOAD, 0.5, seed=0)
+
+    assert (np.diff(found.utilisation[:, 0]) > 0).all()
+    for service_s, wake_up_s in zip(found.service_s, found.wake_up_s, strict=True):
+        assert np.median(service_s) == pytest.approx(ASLEEP_S, rel=0.2)
+        assert (wake_up_s >= 0).all()
+        assert np.median(wake_up_s) < 0.2 * ASLEEP_S
+    prediction = predict_calibrated(found, WORKLOAD, 0)
+    least_s = np.median(found.service_s[0]) + np.median(found.wake_up_s[0])
+    assert prediction.at(5.0).p50_s.mean == pytest.approx(least_s, rel=0.1)
 
 
 def verified(fraction: float, predicted: float, measured: float) -> VerifiedLoad:

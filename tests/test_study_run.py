@@ -16,6 +16,7 @@ import pytest
 from recfunnel.cli.main import run_command
 from recfunnel.core.storage import load_arrays, read_json
 from recfunnel.report.summary import RunSummary
+from recfunnel.runtime.torch_eager import TorchEager
 from recfunnel.study.parse import write_study
 from recfunnel.study.planning import Planning
 from recfunnel.study.run_folder import RunFolder
@@ -154,13 +155,20 @@ def test_killed_at_any_moment_the_same_command_ends_the_same(
 
 @pytest.mark.slow
 def test_a_measured_plan_is_executed(tmp_path: Path) -> None:
-    write_study(tmp_path / "study.toml", tiny_study("measured", rate_qps=300))
+    runtimes = {"torch": TorchEager(), "anew": TorchEager(cache_items=False)}
+    study = _with(tiny_study("measured", rate_qps=300), runtimes=runtimes)
+    write_study(tmp_path / "study.toml", study)
     out = tmp_path / "run"
     code = run_command(["run", str(tmp_path / "study.toml"), "--out", str(out), "--quiet"])
     summary = read_json(out / "summary.json", RunSummary)
     assert code in (0, 1)  # a busy machine may miss the deadline; that is an answer
     assert {row.role for row in summary.verification} == {"chosen", "baseline"}
     assert all(row.measured_p50_s.mean > 0 for row in summary.verification)
+    assert {row.runtime for row in summary.runtimes} == set(runtimes)
+    assert summary.plan is not None
+    for point in (*summary.plan.front.points, *summary.plan.baselines):
+        assert set(dict(point.path.runtimes)) >= set(point.path.pipeline.models)
+        assert set(dict(point.path.runtimes).values()) <= set(runtimes)
 
 
 def _with(value: Any, **changes: Any) -> Any:

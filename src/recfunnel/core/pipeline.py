@@ -106,6 +106,20 @@ def _add_needed(
     needed.append(model)
 
 
+VARIANT = "@"
+"""Between a model's name and that of a runtime on which it ranks differently."""
+
+
+def variant_name(model: str, runtime: str) -> str:
+    """Name of a model on a runtime that is not exact, such as `large@bfloat16`."""
+    return f"{model}{VARIANT}{runtime}"
+
+
+def base_name(model: str) -> str:
+    """Name of the fitted model behind a name that may be a variant's."""
+    return model.partition(VARIANT)[0]
+
+
 class Station(Value, frozen=True):
     """Servers that run some consecutive stages of each query to completion.
 
@@ -147,10 +161,18 @@ class Mapping(Value, frozen=True):
 
 
 class Path(Value, frozen=True):
-    """A pipeline with its mapping: one way to serve a query."""
+    """A pipeline with its mapping: one way to serve a query.
+
+    Args:
+        pipeline: what is computed.
+        mapping: where.
+        runtimes: (model, runtime) for each model it calls, by name; models that are left out run
+            on the first runtime of the study.
+    """
 
     pipeline: Pipeline
     mapping: Mapping
+    runtimes: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.mapping.num_stages != len(self.pipeline.stages):

@@ -60,6 +60,7 @@ class LatencyProfile:
         latency_s: float64 (B, R), R samples of each.
         source: `measured` on this machine or `modelled`.
         notes: what disturbed the measurement, in words.
+        runtime: what ran the model; empty where that means nothing.
     """
 
     model: str
@@ -69,6 +70,7 @@ class LatencyProfile:
     latency_s: DoubleArray
     source: ProfileSource
     notes: tuple[str, ...] = ()
+    runtime: str = ""
 
     def __post_init__(self) -> None:
         if np.any(np.diff(self.batch_sizes) <= 0) or not self.batch_sizes.size:

@@ -3,7 +3,8 @@
 The search adds up the times of single calls, which is what lets it look at thousands of paths. How
 fast calls are together depends on what they leave in the caches and on how busy the neighbours are.
 So a path that is to be executed is first run at three loads, on other queries and arrivals than the
-runs it is judged by, and its own service times replace the sums.
+runs it is judged by, and its own service times, and what resting servers
+add, replace the sums.
 
 Letters: L loads, S stations, N queries, R replications.
 """
@@ -17,36 +18,39 @@ import numpy as np
 from recfunnel.core.arrays import DoubleArray
 from recfunnel.core.pipeline import Path
 from recfunnel.core.progress import SILENT, Progress
-from recfunnel.core.results import LatencyProfile
 from recfunnel.core.seeds import rng_for
 from recfunnel.core.workload import Workload
-from recfunnel.plan.prediction import Prediction
+from recfunnel.plan.prediction import Prediction, never_waited
 from recfunnel.plan.verify import open_load
-from recfunnel.profile.service import draw_wake_up
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.served import ServedRun
 from recfunnel.simulate.load import TandemLoad
+from recfunnel.simulate.tandem import simulate
 
 LOADS = (0.1, 0.3, 0.8)
-"""Fractions of the predicted capacity at which a path is calibrated: a server that mostly rests, one
-that often does, one that hardly does."""
+"""Fractions of the predicted capacity at which a path is calibrated: servers that mostly rest, that
+often do, that hardly do."""
 
 _MOST_TRIES = 4
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PathProfile:
-    """Service times of the stations of one path at several utilisations.
+    """How long one path takes at several utilisations.
 
     Args:
         path: whose.
         utilisation: (L, S), rising along the first axis.
-        service_s: (L, S, N) seconds; within a load and station, column n is one query.
+        service_s: for each load (S, N) seconds; within a load, column n is one query at all
+            stations. Loads may differ in N.
+        wake_up_s: for each load (W,) seconds from arrival to answer less the service times, of
+            queries that never waited.
     """
 
     path: Path
     utilisation: DoubleArray
-    service_s: DoubleArray
+    service_s: tuple[DoubleArray, ...]
+    wake_up_s: tuple[DoubleArray, ...]
 
     def draw(self, utilisation: Sequence[float], luck: DoubleArray) -> DoubleArray:
         """Service times of queries at a utilisation.
@@ -62,22 +66,42 @@ class PathProfile:
         Returns:
             (S, *luck.shape) seconds.
         """
-        _, num_stations, num_queries = self.service_s.shape
-        picks = (luck * num_queries).astype(np.int64)
+        picks = (luck * self.service_s[-1].shape[1]).astype(np.int64)
         stations = []
-        for station in range(num_stations):
-            rank = np.argsort(np.argsort(self.service_s[-1, station]))[picks]
-            ordered = np.sort(self.service_s[:, station], axis=1)
-            weights = self._weights(station, utilisation)
-            stations.append((weights @ ordered)[rank])
+        for station, busiest in enumerate(self.service_s[-1]):
+            rank = (np.argsort(np.argsort(busiest)) + 0.5) / busiest.size
+            loads = [service_s[station] for service_s in self.service_s]
+            stations.append(self._mixed(station, utilisation, loads, rank)[picks])
         return np.stack(stations)
 
-    def _weights(self, station: int, utilisation: Sequence[float]) -> DoubleArray:
-        """(L,), share of each load in the mixture."""
+    def draw_wake_up(self, utilisation: Sequence[float], luck: DoubleArray) -> DoubleArray:
+        """Delays of queries that never wait, at a utilisation; mixed as service times are.
+
+        Args:
+            utilisation: (S,), the first station's decides.
+            luck: any shape, 0 to 1, the rank of each delay.
+
+        Returns:
+            The shape of luck, seconds.
+        """
+        return self._mixed(0, utilisation, self.wake_up_s, luck)
+
+    def _mixed(
+        self,
+        station: int,
+        utilisation: Sequence[float],
+        loads: Sequence[DoubleArray],
+        rank: DoubleArray,
+    ) -> DoubleArray:
+        """The value of each rank (0 to 1) in a mixture of what was seen at each load."""
         known = self.utilisation[:, station]
         at = utilisation[station] if utilisation else known[-1]
-        shares = [np.interp(at, known, column) for column in np.eye(known.size)]
-        return np.array(shares, np.float64)
+        total = np.zeros(rank.shape)
+        for values, one_load in zip(loads, np.eye(known.size), strict=True):
+            if share := float(np.interp(at, known, one_load)):
+                places = rank * values.size - 0.5
+                total += share * np.interp(places, np.arange(values.size), np.sort(values))
+        return total
 
 
 def calibrate_path(
@@ -120,39 +144,49 @@ def calibrate_path(
             )
             tries.append(engine.run(load))
         runs.append(tries[-1])
-    size = min(np.isfinite(run.service_s).all(axis=0).sum() for run in runs)
-    service_s = [run.service_s[:, np.isfinite(run.service_s).all(axis=0)][:, :size] for run in runs]
-    return PathProfile(path, np.array([run.utilisation for run in runs]), np.stack(service_s))
+    num_servers = tuple(station.num_servers for station in path.mapping.stations)
+    return PathProfile(
+        path=path,
+        utilisation=np.array([run.utilisation for run in runs]),
+        service_s=tuple(run.service_s[:, np.isfinite(run.latency_s)] for run in runs),
+        wake_up_s=tuple(_wake_up_s(run, num_servers) for run in runs),
+    )
 
 
-def predict_calibrated(
-    profile: PathProfile, profiles: Sequence[LatencyProfile], workload: Workload, seed: int
-) -> Prediction:
+def _wake_up_s(run: ServedRun, num_servers: tuple[int, ...]) -> DoubleArray:
+    """(W,), what queries took beyond their service times where the queue explains no waiting."""
+    done = np.isfinite(run.latency_s)
+    service_s, latency_s = run.service_s[:, done], run.latency_s[done]
+    simulated = simulate(run.arrival_s[done], service_s, num_servers)
+    at_rest = never_waited(service_s, simulated.latency_s)
+    found = np.maximum(latency_s - service_s.sum(axis=0), 0.0)[at_rest]
+    return found if found.size else np.zeros(1)
+
+
+def predict_calibrated(profile: PathProfile, workload: Workload, seed: int) -> Prediction:
     """The path, simulated with its own service times.
 
     Args:
         profile: of the whole path.
-        profiles: of single calls, for `wake_up`.
         workload: arrivals and how many queries.
         seed: of the study.
 
     Returns:
         The prediction, to be read at any rate.
-
-    Raises:
-        StudyError: `wake_up` was not profiled.
     """
     count, runs = workload.num_queries, range(workload.num_replications)
-    luck = np.stack([rng_for(seed, "calibrated luck", r).random(count) for r in runs])
+
+    def luck_of(what: str) -> DoubleArray:
+        return np.stack([rng_for(seed, what, r).random(count) for r in runs])
+
+    luck, wake_up_luck = luck_of("calibrated luck"), luck_of("calibrated wake up")
     times = [workload.arrivals.unit_times(count, rng_for(seed, "verify arrivals", r)) for r in runs]
 
     def draw(utilisation: Sequence[float]) -> DoubleArray:
         return np.moveaxis(profile.draw(utilisation, luck), 0, 1)
 
-    wake_ups = [
-        draw_wake_up(profile.path, profiles, count, rng_for(seed, "verify wake up", r))
-        for r in runs
-    ]
+    def wake_up(utilisation: Sequence[float]) -> DoubleArray:
+        return profile.draw_wake_up(utilisation, wake_up_luck)
+
     num_servers = tuple(station.num_servers for station in profile.path.mapping.stations)
-    load = TandemLoad(np.stack(times), draw(()), num_servers)
-    return Prediction(draw, load, np.stack(wake_ups))
+    return Prediction(draw, TandemLoad(np.stack(times), draw(()), num_servers), wake_up)

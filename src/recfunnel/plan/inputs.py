@@ -13,6 +13,7 @@ from recfunnel.core.results import LatencyProfile, ProfileSource, QualityReport
 from recfunnel.core.storage import content_hash
 from recfunnel.core.workload import Workload
 from recfunnel.plan.space import SearchSpace
+from recfunnel.profile.runtimes import RuntimeChoice
 
 
 class QualitySource(Protocol):
@@ -49,6 +50,7 @@ class PlanInputs:
         seed: of the study.
         score_inputs: for each model, the models whose scores it reads; none when left out.
         model_bytes: memory of each model; a server holds every model it runs. 0 when left out.
+        runtimes: which runtime each call of the profiles stands for.
     """
 
     space: SearchSpace
@@ -62,6 +64,7 @@ class PlanInputs:
     seed: int = 0
     score_inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     model_bytes: Mapping[str, int] = field(default_factory=dict)
+    runtimes: RuntimeChoice = field(default_factory=lambda: RuntimeChoice({}))
 
     def __post_init__(self) -> None:
         if not self.models:

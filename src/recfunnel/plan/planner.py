@@ -4,6 +4,8 @@ import os
 import time
 from pathlib import Path
 
+import msgspec
+
 from recfunnel.core.pipeline import Mapping, Pipeline
 from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.results import (
@@ -142,10 +144,16 @@ class _Planning:
         chosen = choose(front.points, self.target, self.tests)
         shortfall = None if chosen else self._shortfall(designs, fitting)
         self.store.save()
-        plan = self._plan(front, baselines, chosen, shortfall, screening.quality[best].mean)
+        plan = self._plan(
+            ParetoFront(points=tuple(map(self._named, front.points))),
+            tuple(map(self._named, baselines)),
+            None if chosen is None else self._named(chosen),
+            shortfall,
+            screening.quality[best].mean,
+        )
         return PlanResult(
             plan=plan,
-            points=tuple(search.points),
+            points=tuple(map(self._named, search.points)),
             counts=self._counts(screening, len(designs) - len(fitting), search),
             best_pipeline=best,
             best_ndcg=screening.quality[best],
@@ -154,6 +162,11 @@ class _Planning:
             ),
             seconds=time.perf_counter() - self.started,
         )
+
+    def _named(self, point: DesignPoint) -> DesignPoint:
+        """The point with the runtime of each model it calls."""
+        path = self.inputs.runtimes.named(point.path, self.inputs.all_score_inputs)
+        return msgspec.structs.replace(point, path=path)
 
     def _may_be_chosen(self, baseline: DesignPoint, screening: Screening) -> bool:
         in_space = baseline.path.pipeline in screening.quality

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec import structs
 
-from recfunnel.core.arrays import DoubleArray
+from recfunnel.core.arrays import BoolArray, DoubleArray
 from recfunnel.core.pipeline import Path
 from recfunnel.core.results import Estimate, LatencyProfile, SimulationResult
 from recfunnel.core.seeds import rng_for
@@ -33,13 +33,13 @@ class Prediction:
     Args:
         draw: service times (R, S, N) at a utilisation of each station; the same luck every time.
         load: the simulation with busy servers, which decides capacity.
-        wake_up_s: (R, N), delay of each query if it finds its servers at rest. No server is busy
-            meanwhile, so it moves the answer without lengthening any queue.
+        wake_up: delay (R, N) of each query if it finds its servers at rest, at a utilisation. No
+            server is busy meanwhile, so it moves the answer without lengthening any queue.
     """
 
     draw: Callable[[Sequence[float]], DoubleArray]
     load: TandemLoad
-    wake_up_s: DoubleArray
+    wake_up: Callable[[Sequence[float]], DoubleArray]
 
     @property
     def stable_rates_qps(self) -> DoubleArray:
@@ -52,7 +52,11 @@ class Prediction:
         point = load.at(rate_qps)
         if not point.steady:
             return point
-        woken = [self._woken(load, number, run) for number, run in enumerate(load.run(rate_qps))]
+        delays_s = self.wake_up(_busy(load, rate_qps))
+        woken = [
+            _woken(load.service_s[number], run, delays_s[number])
+            for number, run in enumerate(load.run(rate_qps))
+        ]
         return structs.replace(
             point,
             mean_s=Estimate.of(np.array([run.latency_s.mean() for run in woken])),
@@ -63,19 +67,40 @@ class Prediction:
 
     def loaded(self, rate_qps: float) -> TandemLoad:
         """The simulation with servers as busy as this rate makes them."""
-        service_s = self.load.service_s
+        load = self.load
         for _ in range(_ROUNDS):
-            mean_s = service_s.mean(axis=(0, 2))
-            busy = rate_qps * mean_s / np.array(self.load.num_servers)
-            service_s = self.draw(tuple(np.minimum(busy, 1.0).tolist()))
-        return TandemLoad(self.load.unit_times, service_s, self.load.num_servers)
+            service_s = self.draw(_busy(load, rate_qps))
+            load = TandemLoad(load.unit_times, service_s, load.num_servers)
+        return load
 
-    def _woken(self, load: TandemLoad, replication: int, run: SimulationResult) -> SimulationResult:
-        first = self.wake_up_s.shape[1] - run.latency_s.size
-        worked_s = load.service_s[replication][:, first:].sum(axis=0)
-        at_rest = run.latency_s <= worked_s * (1 + 1e-9)
-        delay_s = np.where(at_rest, self.wake_up_s[replication, first:], 0.0)
-        return dataclasses.replace(run, latency_s=run.latency_s + delay_s)
+
+def never_waited(service_s: DoubleArray, latency_s: DoubleArray) -> BoolArray:
+    """Which queries found a server at rest at every station.
+
+    Args:
+        service_s: (S, N).
+        latency_s: (N,), as simulated from these service times.
+
+    Returns:
+        (N,).
+    """
+    found: BoolArray = latency_s <= service_s.sum(axis=0) * (1 + 1e-9)
+    return found
+
+
+def _busy(load: TandemLoad, rate_qps: float) -> tuple[float, ...]:
+    """(S,), share of the time servers of each station work at a rate, 1 at most."""
+    mean_s = load.service_s.mean(axis=(0, 2))
+    busy = rate_qps * mean_s / np.array(load.num_servers)
+    return tuple(np.minimum(busy, 1.0).tolist())
+
+
+def _woken(service_s: DoubleArray, run: SimulationResult, delay_s: DoubleArray) -> SimulationResult:
+    """A run whose queries are delayed where they never waited; both arrays lead by its warm-up."""
+    first = delay_s.size - run.latency_s.size
+    at_rest = never_waited(service_s[:, first:], run.latency_s)
+    delayed_s = run.latency_s + np.where(at_rest, delay_s[first:], 0.0)
+    return dataclasses.replace(run, latency_s=delayed_s)
 
 
 def predict_path(
@@ -111,10 +136,10 @@ def predict_path(
         ]
         return np.stack(drawn)
 
-    wake_ups = [
-        draw_wake_up(path, profiles, count, rng_for(seed, "verify wake up", r)) for r in runs
-    ]
+    wake_ups_s = np.stack(
+        [draw_wake_up(path, profiles, count, rng_for(seed, "verify wake up", r)) for r in runs]
+    )
     times = [workload.arrivals.unit_times(count, rng_for(seed, "verify arrivals", r)) for r in runs]
     num_servers = tuple(station.num_servers for station in path.mapping.stations)
     load = TandemLoad(np.stack(times), draw(()), num_servers)
-    return Prediction(draw, load, np.stack(wake_ups))
+    return Prediction(draw, load, lambda _: wake_ups_s)

@@ -10,6 +10,7 @@ Letters: L calls (a model at a size), R queries.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -57,8 +58,8 @@ def measure_profiles(
         progress: told about samples taken.
 
     Returns:
-        For each number of threads, a profile of each model and of `top_k`, busy and rested, of
-        `hand_over` and of `wake_up`.
+        For each number of threads, a profile of each model on each of its runtimes and of `top_k`,
+        busy and rested, of `hand_over` and of `wake_up`.
 
     Raises:
         WorkerError: a process died, failed or fell silent.
@@ -66,10 +67,12 @@ def measure_profiles(
     """
     profiles: list[LatencyProfile] = []
     rows: IntArray | None = None
+    first = engine.setup.first_runtime
+    runtimes = [name for name in engine.setup.runtimes if request.models_on(name, first)]
     for threads in request.num_threads:
-        for pace in (BUSY, RESTED):
-            rng = rng_for(request.seed, "profile", threads, pace.suffix)
-            session = _Session(engine, request, threads, pace, rng)
+        for pace, runtime in product((BUSY, RESTED), runtimes):
+            rng = rng_for(request.seed, "profile", threads, pace.suffix, runtime)
+            session = _Session(engine, request, threads, pace, runtime, len(runtimes), rng)
             session.open(queries)
             if rows is None:  # the same queries for all: columns of all profiles belong together
                 sample = rng_for(request.seed, "profiled queries")
@@ -82,22 +85,27 @@ def measure_profiles(
 
 @dataclass(slots=True)
 class _Session:
-    """Measuring with one number of threads at one pace."""
+    """Measuring with one number of threads at one pace on one of several runtimes."""
 
     engine: Engine
     request: ProfileRequest
     num_threads: int
     pace: Pace
+    runtime: str
+    num_runtimes: int
     rng: np.random.Generator
+    models: tuple[str, ...] = ()
     calls: list[tuple[str, int]] = field(init=False)
     servers: tuple[str, ...] = ()
     cost_s: DoubleArray = field(init=False)
     rounds: list[Disturbance] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        request = self.request
-        self.calls = [(model, size) for model, sizes in request.sizes.items() for size in sizes]
-        self.calls += [(TOP_K, size) for size in request.all_sizes]
+        request, first = self.request, self.engine.setup.first_runtime
+        self.models = request.models_on(self.runtime, first)
+        self.calls = [(model, size) for model in self.models for size in request.sizes[model]]
+        if self.runtime == first:  # selecting is the same on all
+            self.calls += [(TOP_K, size) for size in request.all_sizes]
 
     @property
     def num_servers(self) -> int:
@@ -106,14 +114,16 @@ class _Session:
 
     @property
     def budget_s(self) -> float:
-        """Seconds for this number of threads and pace; a slow pace gets more."""
-        share = (1 + self.pace.idle_ratio) / _PRICE_OF_ALL_PACES
+        """Seconds for this number of threads, pace and runtime; a slow pace gets more."""
+        share = (1 + self.pace.idle_ratio) / _PRICE_OF_ALL_PACES / self.num_runtimes
         return self.request.seconds / len(self.request.num_threads) * share
 
     def open(self, queries: QuerySet) -> None:
         """Load the models and learn roughly what each call costs."""
         self.servers = self.engine.load_models(
-            tuple(self.request.sizes), num_servers=self.num_servers, num_threads=self.num_threads
+            tuple((model, self.runtime) for model in self.models),
+            num_servers=self.num_servers,
+            num_threads=self.num_threads,
         )
         rows = self.rng.integers(len(queries), size=_PILOT_CALLS)
         pilot = [Call(model, size, int(row)) for model, size in self.calls for row in rows]
@@ -135,7 +145,7 @@ class _Session:
         samples = Samples.empty(len(self.calls), rows.size)
         deadline_s = now_s() + self.budget_s
         threads = f"{self.num_threads} thread" + ("s" if self.num_threads > 1 else "")
-        label = f"profile{self.pace.suffix}, {threads}"
+        label = f"profile{self.pace.suffix}, {threads}, {self.runtime}"
         with progress.task(label, total=samples.seconds.size) as task:
             self._pass(samples, samples.missing_places(), rows, deadline_s + self.budget_s, task)
             self._repeat(samples, rows, deadline_s, task)
@@ -223,6 +233,7 @@ class _Session:
                     latency_s=seconds[mine],
                     source="measured",
                     notes=words(disturbed, missing, self.rounds),
+                    runtime="" if model == TOP_K else self.runtime,
                 )
             )
         return profiles

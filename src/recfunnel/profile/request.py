@@ -52,6 +52,8 @@ class ProfileRequest(Value, frozen=True):
     Args:
         sizes: for each model, rising numbers of candidates; the first and last bound what may be
             asked of the profile later.
+        runtimes: for each model, the runtimes it is timed on; a model that is left out is timed on
+            the engine's first.
         num_threads: cores a call may use, each value profiled on its own.
         platform: name the profiles carry.
         repetitions: queries each model and size is timed with, at most.
@@ -60,6 +62,7 @@ class ProfileRequest(Value, frozen=True):
     """
 
     sizes: dict[str, tuple[int, ...]]
+    runtimes: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - msgspec copies the default
     num_threads: tuple[int, ...] = (1,)
     platform: str = "cpu"
     repetitions: int = 200
@@ -74,6 +77,15 @@ class ProfileRequest(Value, frozen=True):
                 raise StudyError(f"profiled sizes of {model!r} are {sizes}; they must rise from 1")
         if self.repetitions < 1 or self.seconds <= 0:
             raise StudyError("a profile needs repetitions and seconds above 0")
+
+    def models_on(self, runtime: str, first: str) -> tuple[str, ...]:
+        """The models timed on a runtime.
+
+        Args:
+            runtime: its name.
+            first: name of the engine's first runtime.
+        """
+        return tuple(m for m in self.sizes if runtime in self.runtimes.get(m, (first,)))
 
     @property
     def all_sizes(self) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ def save_profiles(folder: Path, profiles: Sequence[LatencyProfile]) -> None:
                 "num_threads": profile.num_threads,
                 "source": profile.source,
                 "notes": list(profile.notes),
+                "runtime": profile.runtime,
             }
         )
     save_arrays(folder, arrays, {"profiles": entries})

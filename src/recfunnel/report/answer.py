@@ -104,6 +104,7 @@ def _feasible(summary: RunSummary, plan: ServingPlan, chosen: DesignPoint) -> An
             "capacity", rate(goals.capacity_qps.mean), f"{significant(headroom)} times the load"
         ),
         _verified(summary),
+        *_runtimes(chosen.path),
     )
     headline = f"Serve {chosen.path.pipeline.name}"
     return Answer(
@@ -152,6 +153,19 @@ def _verified(summary: RunSummary) -> KeyNumber:
         duration_estimate(row.measured_p99_s),
         f"predicted {duration(row.predicted_p99_s.mean)}, {signed_percent(row.p99_error)}",
     )
+
+
+def _runtimes(path: Path) -> tuple[KeyNumber, ...]:
+    """What runs the models of a path, where that was a choice."""
+    if not path.runtimes:
+        return ()
+    by_runtime: dict[str, list[str]] = {}
+    for model, runtime in path.runtimes:
+        by_runtime.setdefault(runtime, []).append(model)
+    if len(by_runtime) == 1:
+        return (KeyNumber("runtime", next(iter(by_runtime)), "of every model"),)
+    text = ", ".join(f"{name} ({', '.join(models)})" for name, models in by_runtime.items())
+    return (KeyNumber("runtimes", text, "the fastest of each call"),)
 
 
 def closest_verification(summary: RunSummary) -> VerificationRow | None:

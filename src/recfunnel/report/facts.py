@@ -82,6 +82,26 @@ class ModelRow(Value, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class RuntimeRow(Value, frozen=True):
+    """One model on one runtime.
+
+    Args:
+        model: in the study.
+        runtime: in the study.
+        catalogue_s: mean time to score the whole catalogue for one query.
+        shortlist_s: mean time to score `RunSummary.num_shortlist` items for one query.
+        speedup: catalogue time of the model's slowest runtime over this one's.
+        fastest: whether calls on the whole catalogue use it.
+    """
+
+    model: str
+    runtime: str
+    catalogue_s: float | None = None
+    shortlist_s: float | None = None
+    speedup: float | None = None
+    fastest: bool = False
+
+
 class SearchCounts(Value, frozen=True):
     """How far the planner looked.
 

@@ -14,6 +14,7 @@ from recfunnel.report import formatting
 from recfunnel.report.answer import answer, target
 from recfunnel.report.glossary import GLOSSARY
 from recfunnel.report.model_tables import model_cost_table, model_quality_table
+from recfunnel.report.runtime_table import runtimes_table
 from recfunnel.report.summary import RunSummary
 from recfunnel.report.table import Cell
 from recfunnel.report.tables import (
@@ -53,6 +54,7 @@ def render_html(summary: RunSummary) -> str:
     tables = (
         model_quality_table(summary),
         model_cost_table(summary),
+        runtimes_table(summary),
         front_table(summary),
         baselines_table(summary),
         quality_table(summary),

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from recfunnel.core.errors import InvalidInput
 from recfunnel.core.results import DesignPoint, ServingPlan
 from recfunnel.core.spec import Value
-from recfunnel.report.facts import DatasetFacts, MachineFacts, ModelRow, SearchCounts
+from recfunnel.report.facts import (
+    DatasetFacts,
+    MachineFacts,
+    ModelRow,
+    RuntimeRow,
+    SearchCounts,
+)
 from recfunnel.report.findings import (
     LoadCurve,
     PairedComparison,
@@ -27,6 +33,7 @@ class RunSummary(Value, frozen=True):
         dataset: what was ranked.
         machine: where.
         models: each model alone.
+        runtimes: each model on each runtime it was timed on; empty where there is one runtime.
         plan: the answer: chosen path or shortfall, front, baselines, service level, load.
         planned_on: query set whose NDCG the plan's points carry, such as `validation`; empty when
             it is the test set. The headline then shows the NDCG of `attribution`.
@@ -49,6 +56,7 @@ class RunSummary(Value, frozen=True):
     dataset: DatasetFacts | None = None
     machine: MachineFacts | None = None
     models: tuple[ModelRow, ...] = ()
+    runtimes: tuple[RuntimeRow, ...] = ()
     plan: ServingPlan | None = None
     planned_on: str = ""
     evaluated: tuple[DesignPoint, ...] = ()

@@ -49,6 +49,23 @@ class RuntimeSpec:
 
     __slots__ = ()
 
+    @property
+    def exact(self) -> bool:
+        """Whether scores equal float32 arithmetic but for rounding, so that rankings do too.
+
+        A model on a runtime that is not exact ranks differently, and is judged as a model of its
+        own.
+        """
+        return True
+
+    def refusal(self, folder: Path) -> str:
+        """Why it cannot run a finished model, in words; empty when it can.
+
+        Cheap: looks at what is installed and at the model's manifest, loads nothing.
+        """
+        del folder
+        return ""
+
     @abstractmethod
     def load(self, folder: Path, items: Features, *, num_threads: int = 1) -> LoadedModel:
         """Read a finished model from its folder and make it ready.

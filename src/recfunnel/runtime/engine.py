@@ -107,7 +107,7 @@ class Engine:
         for number, station in enumerate(path.mapping.stations):
             stages = (first, first + station.num_stages)
             names = dict.fromkeys(name for stage in calls[slice(*stages)] for name in stage)
-            loads.append(tuple(names))
+            loads.append(tuple((name, self._runtime_of(name, path)) for name in names))
             takes.append(Take(path.pipeline, number, stages, len(path.mapping.stations)))
             first = stages[1]
         self._carried = carried_scores(path.pipeline, inputs)
@@ -124,9 +124,14 @@ class Engine:
         self._deploy(path, [()], [Take(None, 0, (0, 1), 1)])
 
     def load_models(
-        self, names: tuple[str, ...], *, num_servers: int, num_threads: int
+        self, models: tuple[tuple[str, str], ...], *, num_servers: int, num_threads: int
     ) -> tuple[str, ...]:
         """Load models into servers for `time_calls`, placed as a station would be.
+
+        Args:
+            models: names with the runtime of each.
+            num_servers: how many processes load them.
+            num_threads: cores each call may use.
 
         Returns:
             Names of the servers.
@@ -136,7 +141,7 @@ class Engine:
         )
         cores = assign_cores(Mapping(stations=(station,)), self.cores)[0]
         servers = tuple(_server_name(0, i) for i in range(num_servers))
-        loads = [Load(names, c, num_threads) for c in cores]
+        loads = [Load(models, c, num_threads) for c in cores]
         self._ask(list(zip(servers, loads, strict=True)), self._patience_s)
         return servers
 
@@ -220,7 +225,15 @@ class Engine:
         done: Done = sent[generator.name]
         return done.notes
 
-    def _deploy(self, path: Path, loads: Sequence[tuple[str, ...]], takes: Sequence[Take]) -> None:
+    def _runtime_of(self, model: str, path: Path) -> str:
+        return dict(path.runtimes).get(model, self.setup.first_runtime)
+
+    def _deploy(
+        self,
+        path: Path,
+        loads: Sequence[tuple[tuple[str, str], ...]],
+        takes: Sequence[Take],
+    ) -> None:
         num_stations = len(path.mapping.stations)
         if num_stations > MAX_STATIONS:
             raise StudyError(f"the path has {num_stations} stations, the engine {MAX_STATIONS}")

@@ -16,31 +16,36 @@ class ServingSetup:
     """Where a worker finds what it serves.
 
     Args:
-        runtime: how models are run.
+        runtimes: how models are run, by name; the first runs models for which none is named.
         models_folder: `models` of a run folder, one finished model a folder.
         dataset_folder: a stored data set.
         score_inputs: for each model, the models whose scores it reads.
         split: whose queries are asked.
     """
 
-    runtime: RuntimeSpec
+    runtimes: Mapping[str, RuntimeSpec]
     models_folder: Path
     dataset_folder: Path
     score_inputs: Mapping[str, tuple[str, ...]]
     split: Literal["validation", "test"] = "test"
 
+    @property
+    def first_runtime(self) -> str:
+        """Name of the runtime of models for which none is named."""
+        return next(iter(self.runtimes))
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load models (those already loaded with as many threads stay) and warm them up.
+    """Have exactly these models at hand, warmed up; what is loaded already is not loaded again.
 
     Args:
-        names: models, inputs before those that read them.
+        models: names with the runtime of each, inputs before those that read them.
         cores: to run on.
         num_threads: a call may use.
     """
 
-    names: tuple[str, ...]
+    models: tuple[tuple[str, str], ...]
     cores: tuple[int, ...]
     num_threads: int
 

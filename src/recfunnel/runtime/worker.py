@@ -20,6 +20,7 @@ import threadpoolctl
 
 from recfunnel.core.dataset import QuerySet, load_dataset
 from recfunnel.core.errors import StudyError
+from recfunnel.core.pipeline import base_name
 from recfunnel.runtime.arena import Arena, Layout
 from recfunnel.runtime.base import LoadedModel
 from recfunnel.runtime.cascade import Cascade, carried_scores
@@ -47,6 +48,7 @@ class _State:
     readers: tuple[int, ...]
     writers: tuple[int, ...]
     queries: QuerySet | None = None
+    loaded: dict[tuple[str, str], LoadedModel] = field(default_factory=dict)
     models: dict[str, LoadedModel] = field(default_factory=dict)
     num_threads: int = 0
     limits: Any = None
@@ -134,22 +136,24 @@ def _queries(state: _State) -> QuerySet:
 
 def _load(state: _State, command: Load) -> Done:
     notes = pin(command.cores)
-    if not command.names:
+    if not command.models:
         return Done(notes)
     queries = _queries(state)
     if command.num_threads != state.num_threads:
-        state.models.clear()
+        state.loaded.clear()
         state.num_threads = command.num_threads
-    for name in command.names:
-        if name not in state.models:
-            folder = state.setup.models_folder / name
-            state.models[name] = state.setup.runtime.load(
-                folder, queries.items, num_threads=command.num_threads
+    for name, runtime in command.models:
+        if (name, runtime) not in state.loaded:
+            state.loaded[name, runtime] = state.setup.runtimes[runtime].load(
+                state.setup.models_folder / base_name(name),
+                queries.items,
+                num_threads=command.num_threads,
             )
+    state.models = {name: state.loaded[name, runtime] for name, runtime in command.models}
     # Libraries that came with the models made their own thread pools.
     state.limits = threadpoolctl.threadpool_limits(command.num_threads)
     notes = tuple(dict.fromkeys(notes + pin(command.cores)))
-    warm_up(command.names, state.models, queries)
+    warm_up(tuple(state.models), state.models, queries)
     gc.collect()
     gc.freeze()  # what is loaded stays; a collection in the middle of a query would cost it dearly
     return Done(notes)

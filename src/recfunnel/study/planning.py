@@ -6,6 +6,7 @@ What each depends on is hashed; what has not changed is read back.
 from pathlib import Path
 
 from recfunnel.core.model import ModelCost
+from recfunnel.core.pipeline import base_name
 from recfunnel.core.platform import Platform
 from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.results import LatencyProfile
@@ -17,6 +18,7 @@ from recfunnel.plan.space import enumerate_pipelines, single_stage
 from recfunnel.profile.measure import measure_profiles
 from recfunnel.profile.modelled import modelled_profiles
 from recfunnel.profile.request import ProfileRequest, sizes_of
+from recfunnel.profile.runtimes import RuntimeChoice, fastest_runtimes
 from recfunnel.profile.storage import load_profiles, save_profiles
 from recfunnel.quality.book import ListMetrics, ScoreBook
 from recfunnel.runtime.engine import Engine
@@ -50,6 +52,7 @@ class Planning:
         self._books: dict[str, ScoreBook] = {}
         self._platform: Platform | None = None
         self._result: PlanResult | None = None
+        self._fastest: tuple[tuple[LatencyProfile, ...], RuntimeChoice] | None = None
 
     @property
     def path(self) -> Path:
@@ -60,11 +63,6 @@ class Planning:
     def num_candidates(self) -> int:
         """Columns of a query."""
         return self.steps.data().test.num_columns
-
-    @property
-    def score_inputs(self) -> dict[str, tuple[str, ...]]:
-        """For each model, the models whose scores it reads."""
-        return {name: entry.score_inputs for name, entry in self.study.models.items()}
 
     def platform(self) -> Platform:
         """Where stages run; looked at once a run folder, since measured speeds vary a little."""
@@ -93,24 +91,25 @@ class Planning:
             with self.folder.doing("single_metrics", key):
                 found = {
                     name: book.list_metrics(single_stage(name, self.num_candidates, k))
-                    for name in self.study.models
+                    for name in self.steps.served()
                 }
                 write_json(file, found)
         return read_json(file, dict[str, ListMetrics])
 
     def costs(self) -> dict[str, ModelCost]:
-        """Exact work of each model."""
+        """Exact work of each served model."""
         schema = self.steps.data().schema
+        entries = {name: self.study.models[base_name(name)] for name in self.steps.served()}
         return {
             name: entry.model.cost(schema, len(entry.score_inputs))
-            for name, entry in self.study.models.items()
+            for name, entry in entries.items()
         }
 
     def profile(self) -> tuple[LatencyProfile, ...]:
-        """Service times of every model at every size the search space asks for."""
+        """Service times of every model on every runtime at every size the search space asks for."""
         request = self._profile_request()
         key = content_hash(
-            [self._models_key(), request, self.study.runtime, self.study.profile, self.platform()]
+            [self._models_key(), request, self.study.runtimes, self.study.profile, self.platform()]
         )
         place = self.path / "profiles"
         if not self.folder.is_done("profile", key):
@@ -118,6 +117,12 @@ class Planning:
             with self.folder.doing("profile", key):
                 save_profiles(place, self._make_profiles(request))
         return load_profiles(place)
+
+    def fastest(self) -> tuple[tuple[LatencyProfile, ...], RuntimeChoice]:
+        """Service times of each call on its fastest runtime, and which that is."""
+        if self._fastest is None:
+            self._fastest = fastest_runtimes(self.profile())
+        return self._fastest
 
     def plan(self) -> PlanResult:
         """Search the space for the target; estimates are kept for the next target."""
@@ -176,25 +181,27 @@ class Planning:
     def setup(self) -> ServingSetup:
         """Where worker processes find what they serve."""
         return ServingSetup(
-            runtime=self.study.runtime,
+            runtimes=self.study.runtimes,
             models_folder=self.steps.models_folder,
             dataset_folder=self.path / "data",
-            score_inputs=self.score_inputs,
+            score_inputs=self.steps.score_inputs(),
         )
 
     def plan_inputs(self) -> PlanInputs:
         """Everything the planner is given."""
+        profiles, runtimes = self.fastest()
         return PlanInputs(
             space=self.study.space,
-            models=tuple(self.study.models),
+            models=tuple(self.steps.served()),
             num_candidates=self.num_candidates,
             quality=self.book("validation"),
             quality_key=content_hash([self._models_key(), self.study.max_validation_queries]),
-            profiles=self.profile(),
+            profiles=profiles,
+            runtimes=runtimes,
             platform=self.platform(),
             workload=self.study.workload(),
             seed=self.study.seed,
-            score_inputs=self.score_inputs,
+            score_inputs=self.steps.score_inputs(),
             model_bytes={name: cost.parameter_bytes for name, cost in self.costs().items()},
         )
 
@@ -202,17 +209,18 @@ class Planning:
         return Prover(
             study=self.study,
             setup=self.setup(),
-            profiles=self.profile(),
             num_queries=len(self.steps.queries("test")),
             progress=self.progress,
         )
 
     def _profile_request(self) -> ProfileRequest:
         space, settings = self.study.space, self.study.profile
-        pipelines = enumerate_pipelines(space, tuple(self.study.models), self.num_candidates)
+        served = self.steps.served()
+        pipelines = enumerate_pipelines(space, tuple(served), self.num_candidates)
         cores = self.platform().num_cores
         return ProfileRequest(
-            sizes=sizes_of(pipelines, self.score_inputs, self.study.smallest_fraction()),
+            sizes=sizes_of(pipelines, self.steps.score_inputs(), self.study.smallest_fraction()),
+            runtimes=served,
             num_threads=tuple(n for n in space.thread_counts if n <= cores),
             platform=self.platform().name,
             repetitions=settings.repetitions,
@@ -227,4 +235,7 @@ class Planning:
             return measure_profiles(engine, request, self.steps.queries("test"), self.progress)
 
     def _models_key(self) -> str:
-        return content_hash({name: self.steps.model_key(name) for name in self.study.models})
+        """Changes with every score: with the models, and with runtimes that rank differently."""
+        inexact = {n: spec for n, spec in self.study.runtimes.items() if not spec.exact}
+        keys = {name: self.steps.model_key(name) for name in self.study.models}
+        return content_hash([keys, inexact])

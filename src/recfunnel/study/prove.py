@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from recfunnel.core.progress import SILENT, Progress
-from recfunnel.core.results import DesignPoint, LatencyProfile, ServingPlan
+from recfunnel.core.results import DesignPoint, ServingPlan
 from recfunnel.core.spec import Value
 from recfunnel.plan.calibrate import calibrate_path, predict_calibrated
 from recfunnel.plan.measured import CapacityTrial, MeasuredCapacity, measure_capacity
@@ -32,14 +32,12 @@ class Prover:
     Args:
         study: whose load and promise are executed.
         setup: where worker processes find what they serve.
-        profiles: of single calls, for what waking up costs.
         num_queries: rows of the query set that is asked.
         progress: told about runs.
     """
 
     study: Study
     setup: ServingSetup
-    profiles: tuple[LatencyProfile, ...]
     num_queries: int
     progress: Progress = SILENT
 
@@ -90,7 +88,7 @@ class Prover:
         return verify_path(
             engine,
             point.path,
-            predict_calibrated(profile, self.profiles, workload, seed),
+            predict_calibrated(profile, workload, seed),
             capacity_qps,
             self.num_queries,
             workload.arrivals,

@@ -11,6 +11,7 @@ from typing import Literal
 from recfunnel.core.dataset import Dataset, QuerySet, load_dataset, save_dataset
 from recfunnel.core.errors import StudyError
 from recfunnel.core.model import ScoreTable
+from recfunnel.core.pipeline import base_name
 from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.seeds import rng_for
 from recfunnel.core.storage import FORMAT_VERSION, content_hash
@@ -18,6 +19,7 @@ from recfunnel.quality.score import score_queries
 from recfunnel.quality.tables import load_scores, save_scores
 from recfunnel.study.parse import write_study
 from recfunnel.study.run_folder import RunFolder
+from recfunnel.study.served import served_models
 from recfunnel.study.study import Study
 from recfunnel.train.zoo import fit_model, fitting_order
 
@@ -43,6 +45,7 @@ class Steps:
         self.folder = folder
         self.progress = progress
         self._dataset: Dataset | None = None
+        self._served: dict[str, tuple[str, ...]] | None = None
         folder.claim(study.dataset, study.seed)
         if not (folder.path / "study.toml").exists():
             self.keep_study()
@@ -128,24 +131,44 @@ class Steps:
         chosen.sort()
         return dataset.validation.take(chosen)
 
+    def served(self) -> dict[str, tuple[str, ...]]:
+        """The runtimes of each model, variants on runtimes that are not exact among them."""
+        if self._served is None:
+            self.train()
+            self._served = served_models(
+                self._with_inputs(()), self.study.runtimes, self.models_folder, self.progress.log
+            )
+        return self._served
+
+    def score_inputs(self) -> dict[str, tuple[str, ...]]:
+        """For each served model, the models whose scores it reads."""
+        return {name: self.study.models[base_name(name)].score_inputs for name in self.served()}
+
     def score(self, split: Split) -> dict[str, ScoreTable]:
-        """Score the queries of one split with every model.
+        """Score the queries of one split with everything that can be served.
 
         Returns:
-            Tables by model, memory-mapped.
+            Tables by served model, memory-mapped.
         """
-        self.train()
         queries = self.queries(split)
+        inputs = self.score_inputs()
         tables: dict[str, ScoreTable] = {}
-        for name in self._with_inputs(()):
-            key = content_hash([self.model_key(name), split, self.study.max_validation_queries])
+        for name, runtimes in self.served().items():
+            runtime = self.study.runtimes[runtimes[0]]
+            key = content_hash(
+                [self.model_key(base_name(name)), split, self.study.max_validation_queries]
+                + ([] if runtime.exact else [runtime])
+            )
             place = self.path / "scores" / split / name
             if not self.folder.is_done(f"score.{split}.{name}", key):
                 with self.folder.doing(f"score.{split}.{name}", key):
-                    model = self.study.runtime.load(
-                        self.models_folder / name, queries.items, num_threads=os.cpu_count() or 1
+                    model = runtime.load(
+                        self.models_folder / base_name(name),
+                        queries.items,
+                        num_threads=os.cpu_count() or 1,
                     )
-                    given = [tables[n] for n in self.study.models[name].score_inputs]
-                    save_scores(place, score_queries(model, queries, given, self.progress))
+                    given = [tables[n] for n in inputs[name]]
+                    table = score_queries(model, queries, given, self.progress)
+                    save_scores(place, ScoreTable(name, table.scores))
             tables[name] = load_scores(place)
         return tables

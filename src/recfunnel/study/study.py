@@ -1,7 +1,10 @@
 """A study: everything that has to be said to get from data to a verified plan."""
 
+import msgspec
+
 from recfunnel.core.dataset import DatasetSpec
 from recfunnel.core.errors import StudyError
+from recfunnel.core.pipeline import VARIANT
 from recfunnel.core.platform import PlatformSpec
 from recfunnel.core.spec import Value
 from recfunnel.core.workload import ArrivalsSpec, QuerySizesSpec, ServiceLevel, Workload
@@ -106,7 +109,9 @@ class Study(Value, frozen=True):
         target: what the plan has to achieve.
         space: which pipelines and mappings are searched.
         platform: where stages run.
-        runtime: what runs them.
+        runtimes: what may run models, by name. Of those whose scores are exact, each call uses the
+            fastest; one that is not exact makes a model of its own of every model it can run,
+            named `MODEL@RUNTIME`. Quality is scored on the first that can run a model.
         profile: how service times are found.
         simulate: how designs are simulated.
         verify: how the plan is executed.
@@ -121,7 +126,9 @@ class Study(Value, frozen=True):
     target: TargetSettings = TargetSettings()
     space: SearchSpace = SearchSpace()
     platform: PlatformSpec = Cpu()
-    runtime: RuntimeSpec = TorchEager()
+    runtimes: dict[str, RuntimeSpec] = msgspec.field(
+        default_factory=lambda: {"torch": TorchEager()}
+    )
     profile: ProfileSettings = ProfileSettings()
     simulate: SimulateSettings = SimulateSettings()
     verify: VerifySettings = VerifySettings()
@@ -131,6 +138,14 @@ class Study(Value, frozen=True):
     def __post_init__(self) -> None:
         if not self.models:
             raise StudyError(f"study {self.name!r} has no models")
+        for name in (*self.models, *self.runtimes):
+            if VARIANT in name or not name:
+                raise StudyError(
+                    f"{name!r} cannot be the name of a model or runtime: it must not be empty and "
+                    f"{VARIANT!r} separates the two"
+                )
+        if not self.runtimes:
+            raise StudyError(f"study {self.name!r} has no runtimes; leave the key out for torch")
         fitting_order(tuple(self.models), self.models)  # refuses unknown names and circles
 
     def service_level(self) -> ServiceLevel:

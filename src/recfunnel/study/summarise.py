@@ -5,21 +5,22 @@ import platform
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import numpy as np
 from msgspec import structs
 
 from recfunnel.core.pipeline import stage_scorers
-from recfunnel.core.results import DesignPoint, Estimate, LatencyProfile
+from recfunnel.core.results import DesignPoint, Estimate
 from recfunnel.core.seeds import rng_for
-from recfunnel.core.spec import kind_of
-from recfunnel.core.storage import MANIFEST, read_json
 from recfunnel.plan.planner import PlanResult
 from recfunnel.plan.prediction import predict_path
 from recfunnel.quality.attribution import attribute_loss
 from recfunnel.quality.compare import compare
-from recfunnel.report.facts import DatasetFacts, MachineFacts, ModelRow, SearchCounts
+from recfunnel.report.facts import (
+    DatasetFacts,
+    MachineFacts,
+    SearchCounts,
+)
 from recfunnel.report.findings import (
     LoadCurve,
     LoadPoint,
@@ -30,11 +31,9 @@ from recfunnel.report.findings import (
     VerificationRow,
 )
 from recfunnel.report.summary import RunSummary, thinned
+from recfunnel.study.model_rows import model_rows, num_shortlist, runtime_rows
 from recfunnel.study.planning import Planning
 from recfunnel.study.prove import Proof
-
-SHORTLIST = 256
-"""Candidates of the second service time in the model table."""
 
 _CURVE_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.02)
 _NUM_RIVAL_CURVES = 3
@@ -59,10 +58,11 @@ def summarise(planning: Planning, *, curves: bool = True) -> RunSummary:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seeds={"study": planning.study.seed},
         k=planning.study.space.num_answers,
-        num_shortlist=_shortlist(planning),
+        num_shortlist=num_shortlist(planning),
         dataset=_dataset(planning),
         machine=_machine(planning),
         models=model_rows(planning, result),
+        runtimes=runtime_rows(planning),
         plan=result.plan,
         evaluated=thinned(result.points),
         counts=_counts(result),
@@ -106,69 +106,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def model_rows(planning: Planning, result: PlanResult | None = None) -> tuple[ModelRow, ...]:
-    """Each model alone: size, fit, quality on test, service times, and capacity when planned."""
-    costs, single = planning.costs(), planning.single_metrics()
-    capacity = {} if result is None else _single_capacity(result)
-    profiles = {} if result is None else _one_thread(planning.profile())
-    rows = []
-    for name, entry in planning.study.models.items():
-        fit = _fit_report(planning, name)
-        history = fit.get("history") or [None]
-        metrics = single[name]
-        rows.append(
-            ModelRow(
-                name=name,
-                kind=kind_of(entry.model),
-                parameter_bytes=costs[name].parameter_bytes,
-                num_parameters=costs[name].parameter_bytes // 4,
-                fit_seconds=fit.get("seconds"),
-                validation_metric=fit.get("metric", ""),
-                validation=history[fit.get("best_epoch", -1)],
-                ndcg=metrics.ndcg_linear,
-                hit_rate=metrics.hit_rate,
-                recall=metrics.recall,
-                mrr=metrics.mrr,
-                service_catalogue_s=_mean_s(profiles.get(name), planning.num_candidates),
-                service_shortlist_s=_mean_s(profiles.get(name), _shortlist(planning)),
-                capacity_qps=capacity.get(name),
-                score_inputs=entry.score_inputs,
-                notes=tuple(fit.get("notes", ())),
-            )
-        )
-    return tuple(rows)
-
-
-def _shortlist(planning: Planning) -> int:
-    keeps = sorted(planning.study.space.keep_counts)
-    if not keeps:
-        return planning.num_candidates
-    return SHORTLIST if SHORTLIST in keeps else keeps[len(keeps) // 2]
-
-
-def _fit_report(planning: Planning, name: str) -> dict[str, Any]:
-    manifest = read_json(planning.steps.models_folder / name / MANIFEST, dict[str, Any])
-    report: dict[str, Any] = manifest.get("report", {})
-    return report
-
-
-def _one_thread(profiles: tuple[LatencyProfile, ...]) -> dict[str, LatencyProfile]:
-    return {p.model: p for p in profiles if p.num_threads == 1}
-
-
-def _mean_s(profile: LatencyProfile | None, num_items: int) -> float | None:
-    if profile is None or not profile.batch_sizes[0] <= num_items <= profile.batch_sizes[-1]:
-        return None
-    return profile.mean_s(num_items)
-
-
-def _single_capacity(result: PlanResult) -> dict[str, Estimate]:
-    return {
-        point.path.pipeline.stages[0].model: point.objectives.capacity_qps
-        for point in result.plan.baselines
-    }
 
 
 def _counts(result: PlanResult) -> SearchCounts:
@@ -242,9 +179,9 @@ def _curves(planning: Planning, result: PlanResult) -> tuple[LoadCurve, ...]:
 
 
 def _curve(planning: Planning, point: DesignPoint, role: Role) -> LoadCurve:
-    scorers = stage_scorers(point.path.pipeline, planning.score_inputs)
+    scorers = stage_scorers(point.path.pipeline, planning.steps.score_inputs())
     load = predict_path(
-        point.path, scorers, planning.profile(), planning.study.workload(), planning.study.seed
+        point.path, scorers, planning.fastest()[0], planning.study.workload(), planning.study.seed
     )
     limit_qps = float(np.min(load.stable_rates_qps))
     points = []

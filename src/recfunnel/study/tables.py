@@ -5,7 +5,7 @@ from typing import Any
 from recfunnel.core.results import Estimate
 from recfunnel.core.storage import MANIFEST, read_json
 from recfunnel.study.planning import Planning
-from recfunnel.study.summarise import model_rows
+from recfunnel.study.model_rows import model_rows
 
 Row = dict[str, Any]
 
@@ -55,6 +55,7 @@ def profile_rows(planning: Planning) -> list[Row]:
     return [
         {
             "model": profile.model,
+            "runtime": profile.runtime,
             "threads": profile.num_threads,
             "candidates": int(size),
             "mean_s": float(profile.latency_s[position].mean()),

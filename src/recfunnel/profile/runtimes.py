@@ -1,0 +1,102 @@
+"""Which runtime a model is called on: the fastest of those it was timed on, size by size.
+
+Runtimes compared here rank alike, so that only time tells them apart. Letters: B batch sizes,
+R samples.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recfunnel.core.pipeline import Path, stage_scorers
+from recfunnel.core.results import LatencyProfile
+from recfunnel.profile.request import RESTED
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeChoice:
+    """The fastest runtime of each call.
+
+    Args:
+        fastest: runtime by (model, platform, number of threads, candidates).
+    """
+
+    fastest: Mapping[tuple[str, str, int, int], str]
+
+    def named(self, path: Path, score_inputs: Mapping[str, tuple[str, ...]]) -> Path:
+        """A path with the runtime of each model it calls.
+
+        Args:
+            path: whose calls were profiled at their very sizes.
+            score_inputs: for each model, the models whose scores it reads.
+
+        Returns:
+            The path; models without a runtime of their own (modelled profiles) are left out.
+        """
+        calls = stage_scorers(path.pipeline, score_inputs)
+        places = [s for s in path.mapping.stations for _ in range(s.num_stages)]
+        found = {
+            model: self.fastest.get((model, place.platform, place.num_threads, stage.num_in), "")
+            for stage, models, place in zip(path.pipeline.stages, calls, places, strict=True)
+            for model in models
+        }
+        runtimes = tuple((model, runtime) for model, runtime in found.items() if runtime)
+        return Path(pipeline=path.pipeline, mapping=path.mapping, runtimes=runtimes)
+
+
+def fastest_runtimes(
+    profiles: Sequence[LatencyProfile],
+) -> tuple[tuple[LatencyProfile, ...], RuntimeChoice]:
+    """One profile a model, each batch size taken from the runtime that is fastest there.
+
+    What counts is the mean time when busy; the rested profile follows the same choice.
+
+    Args:
+        profiles: of models on several runtimes, all timed on the same queries at the same sizes.
+
+    Returns:
+        Profiles without a runtime, in the order of their first; and which was chosen where.
+    """
+    groups: dict[tuple[str, str, int], list[LatencyProfile]] = {}
+    for profile in profiles:
+        key = profile.model, profile.platform, profile.num_threads
+        groups.setdefault(key, []).append(profile)
+    fastest: dict[tuple[str, str, int, int], str] = {}
+    for (model, platform, threads), group in groups.items():
+        if group[0].runtime and not model.endswith(RESTED.suffix):
+            best = _best_rows(group)
+            for size, row in zip(group[0].batch_sizes.tolist(), best, strict=True):
+                fastest[model, platform, threads, size] = group[row].runtime
+    merged = [_merged(group, fastest) for group in groups.values()]
+    return tuple(merged), RuntimeChoice(fastest)
+
+
+def _best_rows(group: Sequence[LatencyProfile]) -> list[int]:
+    """(B,), position of the fastest profile at each size."""
+    means = np.stack([profile.latency_s.mean(axis=1) for profile in group])
+    best: list[int] = means.argmin(axis=0).tolist()
+    return best
+
+
+def _merged(
+    group: Sequence[LatencyProfile], fastest: Mapping[tuple[str, str, int, int], str]
+) -> LatencyProfile:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    by_runtime = {profile.runtime: profile for profile in group}
+    where = first.model.removesuffix(RESTED.suffix), first.platform, first.num_threads
+    rows = [
+        by_runtime[fastest[(*where, size)]].latency_s[row]
+        for row, size in enumerate(first.batch_sizes.tolist())
+    ]
+    return LatencyProfile(
+        model=first.model,
+        platform=first.platform,
+        num_threads=first.num_threads,
+        batch_sizes=first.batch_sizes,
+        latency_s=np.stack(rows),
+        source=first.source,
+        notes=tuple(dict.fromkeys(note for profile in group for note in profile.notes)),
+    )
