@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import (
@@ -16,9 +16,14 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from recfunnel.core.progress import Progress, Task
+from recfunnel.core.progress import SILENT, Progress, Task
 
 _LOG_EVERY_S = 15.0
+
+
+def reporting(*, quiet: bool) -> AbstractContextManager[Progress]:
+    """Context manager that yields where progress goes."""
+    return nullcontext[Progress](SILENT) if quiet else TerminalProgress()
 
 
 class TerminalProgress(Progress):

@@ -3,28 +3,20 @@
 Rooms are imported inside the verbs, so that help and usage errors answer at once.
 """
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from cyclopts import App, Parameter
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table as RichTable
 
 from recfunnel.cli.options import StudyOptions
-from recfunnel.cli.progress import TerminalProgress
-from recfunnel.core.progress import SILENT, Progress
-from recfunnel.core.storage import to_json, write_json
+from recfunnel.cli.printing import emit_json, say
+from recfunnel.cli.progress import reporting
 
 if TYPE_CHECKING:
-    from recfunnel.report.summary import RunSummary
-    from recfunnel.study.planning import Planning
-    from recfunnel.study.study import Study
+    from recfunnel.cli.work import Work
 
 app = App(
     name="recfunnel",
@@ -51,10 +43,8 @@ def run(study: Named = None, /, options: StudyOptions = DEFAULT_OPTIONS) -> int:
         study: a recipe's name, a .toml or .py file, or a data folder such as ml-1m.
         options: what differs from run to run.
     """
-    with working(study, options) as planning:
-        planning.verify()
-        show_report(planning, options)
-        return 0 if planning.kept_promise() else 1
+    with working(study, options) as work:
+        return work.verify()
 
 
 @app.command
@@ -72,12 +62,8 @@ def train(
         model: names of models; all when none is given.
         options: what differs from run to run.
     """
-    from recfunnel.study.tables import fit_rows
-
-    with working(study, options) as planning:
-        planning.steps.train(model)
-        emit(fit_rows(planning, model), options)
-    return 0
+    with working(study, options) as work:
+        return work.train(model)
 
 
 @app.command
@@ -88,11 +74,8 @@ def score(study: Named = None, /, options: StudyOptions = DEFAULT_OPTIONS) -> in
         study: as for `run`.
         options: what differs from run to run.
     """
-    from recfunnel.study.tables import quality_rows
-
-    with working(study, options) as planning:
-        emit(quality_rows(planning), options)
-    return 0
+    with working(study, options) as work:
+        return work.score()
 
 
 @app.command
@@ -103,11 +86,8 @@ def profile(study: Named = None, /, options: StudyOptions = DEFAULT_OPTIONS) -> 
         study: as for `run`.
         options: what differs from run to run.
     """
-    from recfunnel.study.tables import profile_rows
-
-    with working(study, options) as planning:
-        emit(profile_rows(planning), options)
-    return 0
+    with working(study, options) as work:
+        return work.profile()
 
 
 @app.command
@@ -120,11 +100,8 @@ def plan(study: Named = None, /, options: StudyOptions = DEFAULT_OPTIONS) -> int
         study: as for `run`.
         options: what differs from run to run.
     """
-    from recfunnel.study.summarise import summarise
-
-    with working(study, options) as planning:
-        show(summarise(planning, curves=False), options)
-        return 0 if planning.plan().plan.chosen is not None else 1
+    with working(study, options) as work:
+        return work.plan()
 
 
 @app.command
@@ -144,10 +121,8 @@ def verify(
         options: what differs from run to run.
         again: Measure once more what was measured before, on a quieter machine, say.
     """
-    with working(study, options) as planning:
-        planning.verify(again=again)
-        show_report(planning, options)
-        return 0 if planning.kept_promise() else 1
+    with working(study, options) as work:
+        return work.verify(again=again)
 
 
 @app.command
@@ -158,9 +133,8 @@ def report(study: Named = None, /, options: StudyOptions = DEFAULT_OPTIONS) -> i
         study: as for `run`.
         options: what differs from run to run.
     """
-    with working(study, options) as planning:
-        show_report(planning, options)
-    return 0
+    with working(study, options) as work:
+        return work.report()
 
 
 @app.command
@@ -217,100 +191,8 @@ def data(
     return 0
 
 
-@contextmanager
-def working(named: str | None, options: StudyOptions) -> "Iterator[Planning]":
-    """Open the run folder of the study the options describe, with progress on standard error."""
-    from recfunnel.study.planning import Planning
-    from recfunnel.study.run_folder import RunFolder
+def working(study: str | None, options: StudyOptions) -> "AbstractContextManager[Work]":
+    """The chosen study, its run folder open; every step of it shows its result and gives a code."""
+    from recfunnel.cli.work import open_work
 
-    study = chosen_study(named, options)
-    out = options.out or Path("runs") / study.name
-    with RunFolder(out) as folder, reporting(quiet=options.quiet) as progress:
-        yield Planning(study, folder, progress, command=command_line())
-
-
-def chosen_study(named: str | None, options: StudyOptions) -> "Study":
-    """The study of a command line, changes applied."""
-    from recfunnel.recipes.catalogue import recipe
-    from recfunnel.study.choose import choose_study
-
-    stored = None if options.out is None else options.out / "study.toml"
-    return choose_study(
-        named,
-        recipe=recipe,
-        data=options.data,
-        changes=options.changes(),
-        settings=options.set,
-        stored=stored if stored is not None and stored.exists() else None,
-    )
-
-
-def reporting(*, quiet: bool) -> Any:
-    """Context manager that yields where progress goes."""
-    return nullcontext[Progress](SILENT) if quiet else TerminalProgress()
-
-
-def command_line() -> str:
-    """What the user typed, to print in the report."""
-    return " ".join(["recfunnel", *sys.argv[1:]])
-
-
-def show_report(planning: "Planning", options: StudyOptions) -> None:
-    """Write summary.json and report.html, and print the same as tables or as JSON."""
-    from recfunnel.report.html import write_html
-    from recfunnel.study.summarise import summarise
-
-    summary = summarise(planning)
-    write_json(planning.path / "summary.json", summary)
-    write_html(summary, planning.path / "report.html")
-    show(summary, options)
-    if not options.json:
-        say(f"report: {planning.path / 'report.html'}")
-
-
-def show(summary: "RunSummary", options: StudyOptions) -> None:
-    """Print a run summary as tables or as JSON."""
-    from recfunnel.report.terminal import draw_report
-
-    if options.json:
-        emit_json(summary)
-    else:
-        draw_report(summary, terminal())
-
-
-def emit(rows: Sequence[Mapping[str, Any]], options: StudyOptions) -> None:
-    """Print rows as JSON or as a table whose columns are the first row's keys."""
-    if options.json:
-        emit_json(rows)
-        return
-    table = RichTable(box=SIMPLE_HEAD, header_style="bold")
-    for number, key in enumerate(rows[0] if rows else ()):
-        table.add_column(key, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*(readable(key, value) for key, value in row.items()))
-    terminal().print(table)
-
-
-def readable(key: str, value: object) -> str:
-    """A cell: seconds as ms where small, other numbers with 4 digits, nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, float) and key.endswith("_s") and value < 1:
-        return f"{value * 1e3:.3g} ms"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def emit_json(value: object) -> None:
-    """Print any value as JSON on standard output."""
-    sys.stdout.write(to_json(value).decode())
-
-
-def terminal() -> Console:
-    """Standard output, 100 columns wide where it is no terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=100)
-
-
-def say(text: str) -> None:
-    """Print one line on standard output."""
-    Console(soft_wrap=True).print(text, highlight=False, markup=False)
+    return open_work(study, options)
