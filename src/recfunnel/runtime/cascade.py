@@ -7,6 +7,7 @@ n candidates that a stage reads, S score inputs.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Protocol
 
 import numpy as np
 
@@ -76,6 +77,10 @@ class Cascade:
 
     Raises:
         StudyError: a model is missing.
+
+    Attributes:
+        calls: for each stage the models it calls, its own last.
+        carried: for each stage the models whose scores it hands on.
     """
 
     def __init__(
@@ -88,10 +93,10 @@ class Cascade:
         inputs = score_inputs or {name: model.score_inputs for name, model in models.items()}
         needed_models(pipeline.models, inputs)
         self.pipeline = pipeline
-        self._models = models
-        self._num_items = num_items
-        self._calls = stage_scorers(pipeline, inputs)
-        self._carried = carried_scores(pipeline, inputs)
+        self.models = models
+        self.num_items = num_items
+        self.calls = stage_scorers(pipeline, inputs)
+        self.carried = carried_scores(pipeline, inputs)
 
     def rank(self, question: Question) -> Ranking:
         """Answer one query.
@@ -118,8 +123,8 @@ class Cascade:
         """
         stage = self.pipeline.stages[number]
         if before is None:
-            before = Survivors(self._offered(question))
-            whole = question.candidates is None and before.columns.size == self._num_items
+            before = Survivors(self.offered(question))
+            whole = question.candidates is None and before.columns.size == self.num_items
             excluded = question.excluded[question.excluded < before.columns.size]
         else:
             whole, excluded = False, None
@@ -127,13 +132,18 @@ class Cascade:
         scores = self._score(number, question.context, rows, before)
         own = scores[stage.model]
         picks = top_k(own, stage.num_out, excluded)
-        names = self._carried[number]
+        names = self.carried[number]
         if number == len(self.pipeline.stages) - 1:
             picks, names = best_first(own, picks), (stage.model,)
         return Survivors(before.columns[picks], {name: scores[name][picks] for name in names})
 
-    def _offered(self, question: Question) -> IntArray:
-        have = self._num_items if question.candidates is None else question.candidates.size
+    def offered(self, question: Question) -> IntArray:
+        """Columns (n,) that a query brings to the first stage.
+
+        Raises:
+            StudyError: there are fewer than the stage reads.
+        """
+        have = self.num_items if question.candidates is None else question.candidates.size
         nominal = self.pipeline.stages[0].num_in
         if nominal > have:
             raise StudyError(
@@ -147,13 +157,42 @@ class Cascade:
     ) -> dict[str, FloatArray]:
         known = dict(before.scores)
         candidates = None if rows is None else rows[np.newaxis]
-        for name in self._calls[number]:
-            model = self._models[name]
+        for name in self.calls[number]:
+            model = self.models[name]
             given = None
             if model.score_inputs:
                 given = np.stack([known[i] for i in model.score_inputs], axis=-1)[np.newaxis]
             known[name] = model.score(context, candidates, given)[0]
         return known
+
+
+class StageRunner(Protocol):
+    """Some consecutive stages of a pipeline, run to completion for one query after another."""
+
+    def run(self, question: Question, before: Survivors | None) -> Survivors:
+        """Run them all on what the stage before them kept (None when the first is among them)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class OneByOne:
+    """Stages called one behind the other.
+
+    Args:
+        cascade: whose.
+        stages: which, consecutive.
+    """
+
+    cascade: Cascade
+    stages: range
+
+    def run(self, question: Question, before: Survivors | None) -> Survivors:
+        """Run them all on what the stage before them kept (None when the first is among them)."""
+        survivors = before
+        for stage in self.stages:
+            survivors = self.cascade.run_stage(stage, question, survivors)
+        assert survivors is not None, "a station runs at least one stage"
+        return survivors
 
 
 def scaled(nominal: int, fraction: float) -> int:

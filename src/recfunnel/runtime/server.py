@@ -10,7 +10,7 @@ from recfunnel.core.arrays import Ragged
 from recfunnel.core.dataset import QuerySet
 from recfunnel.core.features import Features
 from recfunnel.runtime.arena import Arena, Slots
-from recfunnel.runtime.cascade import Cascade, Question, Survivors
+from recfunnel.runtime.cascade import Question, StageRunner, Survivors
 from recfunnel.runtime.clock import now_s
 from recfunnel.runtime.generator import END
 from recfunnel.runtime.messages import Take
@@ -25,13 +25,13 @@ class Server:
     Args:
         take: which station and stages.
         queries: that may be asked.
-        cascade: its pipeline with the models of its stages; None answers nothing.
+        runner: of its stages; None answers nothing.
         carried: for each stage, the models whose scores it hands on.
     """
 
     take: Take
     queries: QuerySet
-    cascade: Cascade | None
+    runner: StageRunner | None
     carried: tuple[tuple[str, ...], ...]
 
     def serve(self, arena: Arena, receive: Callable[[], int], send: Callable[[int], None]) -> None:
@@ -66,13 +66,9 @@ class Server:
                 send(query)
 
     def _run(self, question: Question, before: Survivors | None) -> Survivors:
-        if self.cascade is None:
+        if self.runner is None:
             return Survivors(question.excluded[:0])
-        survivors = before
-        for stage in range(*self.take.stages):
-            survivors = self.cascade.run_stage(stage, question, survivors)
-        assert survivors is not None
-        return survivors
+        return self.runner.run(question, before)
 
 
 def question_of(queries: QuerySet, arena: Arena, query: int) -> Question:

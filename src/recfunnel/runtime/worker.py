@@ -23,7 +23,7 @@ from recfunnel.core.errors import StudyError
 from recfunnel.core.pipeline import base_name
 from recfunnel.runtime.arena import Arena, Layout
 from recfunnel.runtime.base import LoadedModel
-from recfunnel.runtime.cascade import Cascade, carried_scores
+from recfunnel.runtime.cascade import Cascade, OneByOne, StageRunner
 from recfunnel.runtime.generator import pipe_sender, read_query, send_all
 from recfunnel.runtime.messages import (
     Done,
@@ -161,24 +161,22 @@ def _load(state: _State, command: Load) -> Done:
 
 def _take(state: _State, command: Take) -> Done:
     queries = _queries(state)
-    cascade: Cascade | None = None
+    runner: StageRunner | None = None
     carried: tuple[tuple[str, ...], ...] = ()
     if command.pipeline is not None:
         inputs = state.setup.score_inputs
         cascade = Cascade(command.pipeline, state.models, len(queries.items), inputs)
-        carried = carried_scores(command.pipeline, inputs)
-    state.server = Server(command, queries, cascade, carried)
-    if cascade is not None and command.stages[0] == 0:
-        _rehearse(state.server, cascade)
+        runner, carried = OneByOne(cascade, range(*command.stages)), cascade.carried
+    state.server = Server(command, queries, runner, carried)
+    if runner is not None and command.stages[0] == 0:
+        _rehearse(runner, queries)
     return Done()
 
 
-def _rehearse(server: Server, cascade: Cascade) -> None:
+def _rehearse(runner: StageRunner, queries: QuerySet) -> None:
     """Run the station's own stages on real queries, for a tenth of a second at least."""
     began = perf_counter()
     row = 0
     while perf_counter() - began < 0.1:
-        question, survivors = stored_question(server.queries, row % len(server.queries)), None
-        for stage in range(*server.take.stages):
-            survivors = cascade.run_stage(stage, question, survivors)
+        runner.run(stored_question(queries, row % len(queries)), None)
         row += 1
