@@ -18,16 +18,11 @@ from recfunnel.core.results import (
     Shortfall,
 )
 from recfunnel.core.workload import ServiceLevel
+from recfunnel.quality.attribution import LossAttribution, StageLoss
 from recfunnel.report.facts import DatasetFacts, MachineFacts, ModelRow, SearchCounts
-from recfunnel.report.findings import (
-    LoadCurve,
-    LoadPoint,
-    PairedComparison,
-    QualityAttribution,
-    StageLoss,
-    VerificationRow,
-)
+from recfunnel.report.findings import LoadCurve, PairedComparison, VerificationRow
 from recfunnel.report.summary import RunSummary, thinned
+from recfunnel.simulate.load import LoadPoint
 
 NUM_ITEMS = 3706
 RATE_QPS = 200.0
@@ -91,30 +86,34 @@ def front_of(points: tuple[DesignPoint, ...]) -> tuple[DesignPoint, ...]:
     return tuple(p for p, keep in zip(points, is_efficient(costs), strict=True) if keep)
 
 
+def load_point(fraction: float, saturation: float, service_s: float) -> LoadPoint:
+    steady = fraction < 1
+    wait = service_s * fraction**2 / max(1 - fraction, 1e-9)
+
+    def latency(at_rest: float, waits: float, relative: float = 0.02) -> Estimate:
+        if not steady:
+            return Estimate.exact(math.inf)
+        return estimate(at_rest * service_s + waits * wait, relative)
+
+    return LoadPoint(
+        rate_qps=fraction * saturation,
+        steady=steady,
+        mean_s=latency(1, 0.5),
+        p50_s=latency(1, 0.4),
+        p95_s=latency(1.15, 1.6),
+        p99_s=latency(1.3, 2.4, 0.04),
+        throughput_qps=estimate(min(fraction, 1.0) * saturation),
+        utilisation=(estimate(min(fraction, 1.0)),),
+    )
+
+
 def load_curve(name: str, role: str, service_s: float) -> LoadCurve:
     saturation = 2 / service_s
-    points = []
-    for fraction in (0.05, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96, 1.05):
-        steady = fraction < 1
-        wait = service_s * fraction**2 / max(1 - fraction, 1e-9)
-        points.append(
-            LoadPoint(
-                rate_qps=fraction * saturation,
-                p50_s=estimate(service_s + 0.4 * wait) if steady else Estimate.exact(math.inf),
-                p95_s=estimate(1.15 * service_s + 1.6 * wait)
-                if steady
-                else Estimate.exact(math.inf),
-                p99_s=estimate(1.3 * service_s + 2.4 * wait, 0.04)
-                if steady
-                else Estimate.exact(math.inf),
-                throughput_qps=min(fraction, 1.0) * saturation,
-                steady=steady,
-            )
-        )
+    fractions = (0.05, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.92, 0.96, 1.05)
     return LoadCurve(
         name=name,
         role=role,
-        points=tuple(points),
+        points=tuple(load_point(share, saturation, service_s) for share in fractions),
         saturation_qps=saturation,  # type: ignore[arg-type]
     )
 
@@ -227,7 +226,7 @@ def sample_summary() -> RunSummary:
         planned_on="validation",
         evaluated=thinned(points, 300),
         counts=SearchCounts(num_enumerated=4236, num_pruned=3710, num_simulated=526, seconds=7.4),
-        attribution=QualityAttribution(
+        attribution=LossAttribution(
             stages=(
                 StageLoss(
                     stage=chosen.path.pipeline.stages[0],

@@ -9,7 +9,6 @@ from recfunnel.core.pipeline import Pipeline, Stage
 from recfunnel.core.results import Estimate
 from recfunnel.core.spec import Value
 from recfunnel.quality.book import ScoreBook
-from recfunnel.quality.metrics import Gain
 
 
 class StageLoss(Value, frozen=True):
@@ -32,17 +31,11 @@ class LossAttribution(Value, frozen=True):
     1 - `ndcg` = the stages' losses + `ordering_loss` (of the means, within rounding).
 
     Args:
-        pipeline: whose.
-        k: places that count.
-        gain: `linear` or `exponential`.
         stages: one a stage, in order.
         ordering_loss: what the last stage loses by its order of the items it answers with.
         ndcg: what the pipeline reaches.
     """
 
-    pipeline: Pipeline
-    k: int
-    gain: Gain
     stages: tuple[StageLoss, ...]
     ordering_loss: Estimate
     ndcg: Estimate
@@ -70,9 +63,6 @@ def attribute_loss(book: ScoreBook, pipeline: Pipeline) -> LossAttribution:
         before = after
     reached = book.ndcg(pipeline)
     return LossAttribution(
-        pipeline=pipeline,
-        k=book.k,
-        gain=book.gain,
         stages=tuple(losses),
         ordering_loss=Estimate.of(before - reached),
         ndcg=Estimate.of(reached),

@@ -15,9 +15,10 @@ from recfunnel.report.figure import (
     settle,
 )
 from recfunnel.report.figure_ticks import mark_durations
-from recfunnel.report.findings import LoadCurve, LoadPoint
+from recfunnel.report.findings import LoadCurve
 from recfunnel.report.formatting import compact_name, duration, rate
 from recfunnel.report.summary import RunSummary
+from recfunnel.simulate.load import LoadPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

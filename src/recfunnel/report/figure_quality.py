@@ -4,8 +4,8 @@ import math
 from typing import TYPE_CHECKING
 
 from recfunnel.core.results import Estimate
+from recfunnel.quality.attribution import LossAttribution
 from recfunnel.report.figure import CHOSEN, INK, MUTED, Figure, house_style, new_axes, settle
-from recfunnel.report.findings import QualityAttribution
 from recfunnel.report.formatting import count, estimate
 from recfunnel.report.summary import RunSummary
 from recfunnel.report.tables import last_model
@@ -36,7 +36,7 @@ def quality_figure(summary: RunSummary) -> Figure | None:
     )
 
 
-def _draw(axes: "Axes", parts: QualityAttribution, k: int) -> None:
+def _draw(axes: "Axes", parts: LossAttribution, k: int) -> None:
     labels = ["perfect list"]
     _bar(axes, 0, 0.0, Estimate.exact(1.0), "#d9dde3", "1")
     top = 1.0

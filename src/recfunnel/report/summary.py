@@ -5,19 +5,9 @@ from collections.abc import Sequence
 from recfunnel.core.errors import InvalidInput
 from recfunnel.core.results import DesignPoint, ServingPlan
 from recfunnel.core.spec import Value
-from recfunnel.report.facts import (
-    DatasetFacts,
-    MachineFacts,
-    ModelRow,
-    RuntimeRow,
-    SearchCounts,
-)
-from recfunnel.report.findings import (
-    LoadCurve,
-    PairedComparison,
-    QualityAttribution,
-    VerificationRow,
-)
+from recfunnel.quality.attribution import LossAttribution
+from recfunnel.report.facts import DatasetFacts, MachineFacts, ModelRow, RuntimeRow, SearchCounts
+from recfunnel.report.findings import LoadCurve, PairedComparison, VerificationRow
 
 
 class RunSummary(Value, frozen=True):
@@ -61,7 +51,7 @@ class RunSummary(Value, frozen=True):
     planned_on: str = ""
     evaluated: tuple[DesignPoint, ...] = ()
     counts: SearchCounts | None = None
-    attribution: QualityAttribution | None = None
+    attribution: LossAttribution | None = None
     comparison: PairedComparison | None = None
     curves: tuple[LoadCurve, ...] = ()
     verification: tuple[VerificationRow, ...] = ()

@@ -4,7 +4,8 @@ import math
 
 from recfunnel.core.pipeline import Path
 from recfunnel.core.results import DesignPoint, Estimate, ServingPlan
-from recfunnel.report.findings import QualityAttribution, VerificationRow
+from recfunnel.quality.attribution import LossAttribution
+from recfunnel.report.findings import VerificationRow
 from recfunnel.report.formatting import (
     compact_name,
     count,
@@ -193,6 +194,6 @@ def quality_table(summary: RunSummary) -> Table:
     return Table("quality", "Quality lost by stage", columns, tuple(rows))
 
 
-def last_model(parts: QualityAttribution) -> str:
+def last_model(parts: LossAttribution) -> str:
     """The model whose order is served."""
     return parts.stages[-1].stage.model if parts.stages else "the model"

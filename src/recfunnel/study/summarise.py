@@ -14,22 +14,10 @@ from recfunnel.core.results import DesignPoint, Estimate
 from recfunnel.core.seeds import rng_for
 from recfunnel.plan.planner import PlanResult
 from recfunnel.plan.prediction import predict_path
-from recfunnel.quality.attribution import attribute_loss
+from recfunnel.quality.attribution import LossAttribution, attribute_loss
 from recfunnel.quality.compare import compare
-from recfunnel.report.facts import (
-    DatasetFacts,
-    MachineFacts,
-    SearchCounts,
-)
-from recfunnel.report.findings import (
-    LoadCurve,
-    LoadPoint,
-    PairedComparison,
-    QualityAttribution,
-    Role,
-    StageLoss,
-    VerificationRow,
-)
+from recfunnel.report.facts import DatasetFacts, MachineFacts, SearchCounts
+from recfunnel.report.findings import LoadCurve, PairedComparison, Role, VerificationRow
 from recfunnel.report.summary import RunSummary, thinned
 from recfunnel.study.model_rows import model_rows, num_shortlist, runtime_rows
 from recfunnel.study.planning import Planning
@@ -118,17 +106,10 @@ def _counts(result: PlanResult) -> SearchCounts:
     )
 
 
-def _attribution(planning: Planning, result: PlanResult) -> QualityAttribution | None:
+def _attribution(planning: Planning, result: PlanResult) -> LossAttribution | None:
     if result.plan.chosen is None:
         return None
-    loss = attribute_loss(planning.book("test"), result.plan.chosen.path.pipeline)
-    return QualityAttribution(
-        stages=tuple(
-            StageLoss(stage=s.stage, ideal_ndcg=s.ideal_ndcg, loss=s.loss) for s in loss.stages
-        ),
-        ordering_loss=loss.ordering_loss,
-        ndcg=loss.ndcg,
-    )
+    return attribute_loss(planning.book("test"), result.plan.chosen.path.pipeline)
 
 
 def _comparison(planning: Planning, result: PlanResult, proof: Proof) -> PairedComparison | None:
@@ -184,21 +165,9 @@ def _curve(planning: Planning, point: DesignPoint, role: Role) -> LoadCurve:
         point.path, scorers, planning.fastest()[0], planning.study.workload(), planning.study.seed
     )
     limit_qps = float(np.min(load.stable_rates_qps))
-    points = []
-    for share in _CURVE_SHARES:
-        at = load.at(share * limit_qps)
-        points.append(
-            LoadPoint(
-                rate_qps=at.rate_qps,
-                p50_s=at.p50_s,
-                p95_s=at.p95_s,
-                p99_s=at.p99_s,
-                throughput_qps=at.throughput_qps.mean,
-                steady=at.steady,
-            )
-        )
+    points = tuple(load.at(share * limit_qps) for share in _CURVE_SHARES)
     return LoadCurve(
-        name=point.path.pipeline.name, role=role, points=tuple(points), saturation_qps=limit_qps
+        name=point.path.pipeline.name, role=role, points=points, saturation_qps=limit_qps
     )
 
 
