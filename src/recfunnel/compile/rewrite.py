@@ -33,6 +33,8 @@ Model = tuple[RankingGraph, Parameters]
 class View:
     """A graph with what follows from it: sides, widths and readers of each node.
 
+    A node that reads another twice is two of its readers.
+
     Args:
         graph: a whole model.
         parameters: by name.
@@ -44,7 +46,7 @@ class View:
         self.widths = node_widths(graph, parameters)
         self.readers: list[list[int]] = [[] for _ in graph.nodes]
         for position, op in enumerate(graph.nodes):
-            for read in set(reads(op)):
+            for read in reads(op):
                 self.readers[read].append(position)
 
     def __getitem__(self, position: int) -> AnyOp:
