@@ -1,0 +1,87 @@
+"""A finished model's graph in the hands of a library that runs ONNX.
+
+Letters: I items, C candidates, S score inputs.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recfunnel.compile.load import StoredGraph
+from recfunnel.core.arrays import FloatArray, IntArray
+from recfunnel.core.features import Features
+from recfunnel.runtime.export_onnx import OnnxExport, export_onnx
+from recfunnel.runtime.feeds import GIVEN, RECORDS, KnownIds, categorical_name, feeds_of
+from recfunnel.runtime.item_records import make_records, record_items
+from recfunnel.runtime.one_query import OneQueryModel, Rows
+
+NO_GRAPH = "the model has no graph; use the runtime 'torch'"
+
+Run = Callable[[Mapping[str, NDArray[Any]]], FloatArray]
+"""Scores (C,) from inputs by name, see `recfunnel.runtime.feeds`."""
+
+
+def exported_model(
+    stored: StoredGraph, items: Features, build: Callable[[OnnxExport], Run], *, cache_items: bool
+) -> OneQueryModel:
+    """Make a stored graph ready.
+
+    Args:
+        stored: a finished model.
+        items: features of all items it will be asked about.
+        build: loads an exported graph into the library.
+        cache_items: whether the item part is computed once, for the whole catalogue.
+
+    Returns:
+        The loaded model.
+    """
+    graph, records = stored.graph, None
+    if cache_items:
+        recorded = record_items(graph, stored.parameters)
+        records = make_records(graph, stored.parameters, recorded.recorded, items)
+        graph = recorded.graph
+    export = export_onnx(graph, stored.parameters, stored.schema, name=stored.name)
+    call = _Call(stored, items, records, export.inputs, build(export))
+    return OneQueryModel(stored.name, stored.score_inputs, len(items), call)
+
+
+class _Call:
+    """Gathers a call's inputs and runs it."""
+
+    def __init__(
+        self,
+        stored: StoredGraph,
+        items: Features,
+        records: FloatArray | None,
+        inputs: frozenset[str],
+        run: Run,
+    ) -> None:
+        items.check(stored.schema, "candidate")
+        self._known = KnownIds(stored.schema, "context")
+        self._items, self._records, self._inputs, self._run = items, records, inputs, run
+        self._reads_items = any(name.startswith("candidate_") for name in inputs)
+        self._reads_ids_alone = self._reads_items and not any(
+            name.startswith("candidate_") and name != categorical_name("candidate")
+            for name in inputs
+        )
+
+    def __call__(self, context: Features, rows: Rows, given: FloatArray | None) -> FloatArray:
+        self._known.check(context)
+        feeds = feeds_of(context, "context", self._inputs)
+        if self._records is not None and RECORDS in self._inputs:
+            feeds[RECORDS] = self._records[rows]
+        if self._reads_ids_alone:
+            feeds[categorical_name("candidate")] = np.ascontiguousarray(
+                self._items.categorical[rows]
+            )
+        elif self._reads_items:
+            feeds |= feeds_of(self._items.take(_as_array(rows)), "candidate", self._inputs)
+        if given is not None and GIVEN in self._inputs:
+            feeds[GIVEN] = np.ascontiguousarray(given, np.float32)
+        return self._run(feeds)
+
+
+def _as_array(rows: Rows) -> IntArray:
+    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
