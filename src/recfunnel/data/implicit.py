@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from recfunnel.core.arrays import BoolArray, FloatArray, IntArray, Ragged
+from recfunnel.core.arrays import FloatArray, IntArray, Ragged
 from recfunnel.core.dataset import Dataset, Interactions, Provenance, QuerySet
 from recfunnel.core.errors import DataError
 from recfunnel.core.features import Features, FeatureSchema
+from recfunnel.core.keys import among, distinct
 from recfunnel.data.rating_features import (
     RatingLog,
     SideTable,
@@ -71,9 +72,9 @@ def full_ranking(
         DataError: nobody has a relevant item.
     """
     num_users, num_items = len(context), len(items)
-    seen_keys = _distinct(seen.users * num_items + seen.items)
+    seen_keys = distinct(seen.users * num_items + seen.items)
     keys, rating = _best_of_pairs(held_out, num_items)
-    keep = (rating >= judgement.min_rating) & ~_among(keys, seen_keys)
+    keep = (rating >= judgement.min_rating) & ~among(keys, seen_keys)
     keys, rating = keys[keep], rating[keep]
     if not keys.size:
         raise DataError(
@@ -94,26 +95,11 @@ def full_ranking(
     )
 
 
-def _distinct(keys: IntArray) -> IntArray:
-    # np.unique and np.isin of numpy 2.4 hash integers and take seconds on keys as regular as these
-    ordered = np.sort(keys)
-    is_new = np.ones(ordered.size, np.bool_)
-    is_new[1:] = ordered[1:] != ordered[:-1]
-    distinct: IntArray = ordered[is_new]
-    return distinct
-
-
-def _among(keys: IntArray, ordered: IntArray) -> BoolArray:
-    place = np.minimum(np.searchsorted(ordered, keys), ordered.size - 1)
-    found: BoolArray = ordered[place] == keys
-    return found
-
-
 def _best_of_pairs(log: RatingLog, num_items: int) -> tuple[IntArray, FloatArray]:
     keys = log.users * num_items + log.items
     order = np.lexsort((-log.rating, keys))
-    distinct, first = np.unique(keys[order], return_index=True)
-    return distinct, log.rating[order][first].astype(np.float32)
+    pairs, first = np.unique(keys[order], return_index=True)
+    return pairs, log.rating[order][first].astype(np.float32)
 
 
 def full_ranking_dataset(

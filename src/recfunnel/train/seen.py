@@ -8,6 +8,7 @@ import numpy as np
 from recfunnel.core.arrays import BoolArray, IntArray, Ragged
 from recfunnel.core.dataset import Dataset
 from recfunnel.core.features import Features, FeatureSchema
+from recfunnel.core.keys import among, distinct
 
 
 class PairSet:
@@ -21,18 +22,14 @@ class PairSet:
 
     def __init__(self, rows: IntArray, values: IntArray, num_values: int) -> None:
         self._num_values = num_values
-        self._keys = np.unique(rows * num_values + values)
+        self._keys = distinct(rows * num_values + values)
 
     def __len__(self) -> int:
         return self._keys.size
 
     def contains(self, rows: IntArray, values: IntArray) -> BoolArray:
         """Whether each pair is in the set; shapes broadcast."""
-        keys = rows * self._num_values + values
-        if not self._keys.size:
-            return np.zeros(keys.shape, np.bool_)
-        places = np.minimum(np.searchsorted(self._keys, keys), self._keys.size - 1)
-        return np.asarray(self._keys[places] == keys, np.bool_)
+        return among(rows * self._num_values + values, self._keys)
 
 
 def training_pairs(dataset: Dataset) -> PairSet:
