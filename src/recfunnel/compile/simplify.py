@@ -64,7 +64,7 @@ def _sum(view: View, draft: Draft, position: int, op: Sum) -> int | None:
 
 
 def _slice(view: View, draft: Draft, op: Slice) -> int | None:
-    """Of what lies below slices, concatenations, and sums read by slices alone."""
+    """Of what lies below slices, concatenations, and sums and layers read by slices alone."""
     x, start, stop = op.x_of, op.start, op.stop
     if (start, stop) == (0, view.widths[x]):
         return draft.at(x)
@@ -76,14 +76,26 @@ def _slice(view: View, draft: Draft, op: Slice) -> int | None:
             return draft.concat(_slices_of_parts(view, draft, inner, start, stop))
         case Sum() as inner if _splits(view, x, inner):
             return draft.sum([_part(draft, term, start, stop) for term in inner.terms_of])
+        case Linear() as inner if _is_only_sliced(view, x):
+            rows = view.weight(inner.weight)[start:stop]
+            weight = draft.make(f"{inner.weight}.rows", rows, inner.weight)
+            bias = inner.bias
+            if bias:
+                bias = draft.make(f"{bias}.rows", view.parameters[bias][start:stop], bias)
+            return draft.linear(draft.at(inner.x_of), weight, bias)
     return None
 
 
 def _splits(view: View, position: int, op: Sum) -> bool:
     """Whether columns of a sum are better summed each where they are known and needed."""
-    alone = all(isinstance(view[reader], Slice) for reader in view.readers[position])
     mixed = len({view.sides[term] for term in op.terms_of}) > 1
-    return mixed or (alone and position != view.graph.score_of)
+    return mixed or _is_only_sliced(view, position)
+
+
+def _is_only_sliced(view: View, position: int) -> bool:
+    """Whether only slices of a value are read."""
+    alone = all(isinstance(view[reader], Slice) for reader in view.readers[position])
+    return alone and position != view.graph.score_of
 
 
 def _part(draft: Draft, x: int, start: int, stop: int) -> int:

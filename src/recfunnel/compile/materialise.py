@@ -1,0 +1,148 @@
+"""What depends on a single id becomes a table: computed once for every id, looked up after.
+
+Made for embeddings that are computed rather than stored. Nothing else takes their cost away.
+"""
+
+import numpy as np
+
+from recfunnel.compile.evaluate import evaluate_side
+from recfunnel.compile.rewrite import Draft, Model, View, tidy
+from recfunnel.compile.simplify import simplify
+from recfunnel.compile.widths import Parameters
+from recfunnel.core.arrays import DoubleArray, IntArray
+from recfunnel.core.features import Features, Side
+from recfunnel.core.graph import (
+    Concat,
+    Lookup,
+    RankingGraph,
+    Slice,
+    parameters_of,
+    reads,
+)
+
+Origin = tuple[Side, int]
+"""A side, and one of its categorical features by column."""
+
+IDS_AT_ONCE = 1 << 14
+
+COPIES = (Lookup, Slice, Concat)
+"""Operations that compute nothing; they alone are no reason for a table."""
+
+
+def materialise(graph: RankingGraph, parameters: Parameters, *, max_growth_bytes: int) -> Model:
+    """Turn what depends on one categorical feature alone into a lookup.
+
+    The largest such parts are taken whole; each is computed for every id. One is left as it is
+    where its table would make all parameters grow by more than what is left of the budget.
+
+    Args:
+        graph: any.
+        parameters: by name.
+        max_growth_bytes: of all parameters together; what a table replaces is taken off.
+
+    Returns:
+        An equal graph and its parameters.
+    """
+    graph, parameters = simplify(graph, parameters)
+    while True:
+        view = View(graph, parameters)
+        for position in _roots(view):
+            growth = _growth(view, position)
+            if growth <= max_growth_bytes:
+                graph, parameters = _with_table(view, position)
+                max_growth_bytes -= growth
+                break
+        else:
+            return simplify(graph, parameters)
+
+
+def _roots(view: View) -> list[int]:
+    """The last nodes that depend on one feature alone and compute something."""
+    origins = _origins(view)
+    computes: list[bool] = []
+    for op in view.graph.nodes:
+        computes.append(not isinstance(op, COPIES) or any(computes[i] for i in reads(op)))
+    return [
+        position
+        for position, origin in enumerate(origins)
+        if origin is not None
+        and computes[position]
+        and (
+            position == view.graph.score_of
+            or any(origins[reader] is None for reader in view.readers[position])
+        )
+    ]
+
+
+def _origins(view: View) -> list[Origin | None]:
+    """The one feature each node depends on; None where it depends on more, or on no id."""
+    found: list[Origin | None] = []
+    for op in view.graph.nodes:
+        if isinstance(op, Lookup):
+            found.append((op.side, op.column))
+            continue
+        below = {found[read] for read in reads(op)}
+        found.append(below.pop() if len(below) == 1 else None)
+    return found
+
+
+def _growth(view: View, position: int) -> int:
+    """Bytes by which parameters would grow."""
+    dtype = _dtype(view, position)
+    added = _num_ids(view, position) * view.widths[position] * dtype.itemsize
+    return max(0, added - view.dead_bytes(position, []))
+
+
+def _with_table(view: View, position: int) -> Model:
+    draft = Draft(view.parameters)
+    for number, op in enumerate(view.graph.nodes):
+        new = draft.add(_as_lookup(view, draft, position)) if number == position else None
+        draft.move(number, draft.copy(op) if new is None else new)
+    return tidy(draft.finish(draft.at(view.graph.score_of)), draft.parameters)
+
+
+def _as_lookup(view: View, draft: Draft, position: int) -> Lookup:
+    origin = _origins(view)[position]
+    assert origin is not None
+    side, column = origin
+    names = [name for node in _below(view, position) for name in parameters_of(view[node])]
+    part = tidy(RankingGraph(nodes=view.graph.nodes, score_of=position), view.parameters)
+    num_ids = _num_ids(view, position)
+    table = np.empty((num_ids, view.widths[position]), _dtype(view, position))
+    for start in range(0, num_ids, IDS_AT_ONCE):
+        ids = np.arange(start, min(start + IDS_AT_ONCE, num_ids))
+        table[ids] = _values(part, side, column, ids)
+    name = f"{_tables(view, position)[0]}.made"
+    return Lookup(side=side, column=column, table=draft.make(name, table, *names))
+
+
+def _values(part: Model, side: Side, column: int, ids: IntArray) -> DoubleArray:
+    categorical = np.zeros((ids.size, column + 1), np.int64)
+    categorical[:, column] = ids
+    features = Features(categorical, np.zeros((ids.size, 0), np.float32))
+    return evaluate_side(*part, features, side)[part[0].score_of]
+
+
+def _below(view: View, position: int) -> list[int]:
+    found, waiting = set(), [position]
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += reads(view[node])
+    return sorted(found)
+
+
+def _num_ids(view: View, position: int) -> int:
+    """Ids that every table below has."""
+    return min(int(view.parameters[table].shape[0]) for table in _tables(view, position))
+
+
+def _tables(view: View, position: int) -> list[str]:
+    """Tables looked up below a node."""
+    return [op.table for node in _below(view, position) if isinstance(op := view[node], Lookup)]
+
+
+def _dtype(view: View, position: int) -> np.dtype[np.floating]:
+    names = {name for node in _below(view, position) for name in parameters_of(view[node])}
+    return np.result_type(np.float32, *(view.parameters[name].dtype for name in names))
