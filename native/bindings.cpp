@@ -5,9 +5,13 @@
 
 namespace recfunnel {
 void bind_kernels(nanobind::module_& module);
+void bind_machines(nanobind::module_& module);
+void bind_programs(nanobind::module_& module);
 }
 
 NB_MODULE(_native, module) {
   module.doc() = "The ranking engine: kernels and the machine that runs programs of them.";
   recfunnel::bind_kernels(module);
+  recfunnel::bind_programs(module);
+  recfunnel::bind_machines(module);
 }

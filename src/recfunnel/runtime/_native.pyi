@@ -1,4 +1,89 @@
 """The ranking engine, compiled from `native/`."""
 
+from typing import Any
+
+from numpy.typing import NDArray
+
+from recfunnel.core.arrays import FloatArray, IntArray
+
 def isa() -> str:
     """Name of the instruction set in use: the best this processor runs, or RECFUNNEL_ISA's."""
+
+class ProgramError(Exception):
+    """A program that contradicts itself or its arrays."""
+
+class InputError(Exception):
+    """What a call gives breaks a rule: shapes, or rows of candidates that do not exist."""
+
+class IdError(Exception):
+    """A feature holds an id outside its table."""
+
+class NotFiniteError(Exception):
+    """A number that is not finite, going in or coming out."""
+
+class Program:
+    """Instructions over tiles, with the packed weights and the tables they use.
+
+    Besides what is listed here it has a method for each kind of instruction of `compile.program`,
+    under its tag, with its fields as keyword arguments.
+    """
+
+    def __init__(
+        self, query_rows: int, block_rows: int, result: tuple[bool, int, int], isa: str = ""
+    ) -> None: ...
+    @property
+    def isa(self) -> str:
+        """Name of the instruction set it is packed for."""
+    def array(self, name: str, array: NDArray[Any]) -> None:
+        """Name an array; before what reads it."""
+    def table(self, name: str, storage: str) -> None:
+        """Say how the rows of a named array are stored."""
+    def names(
+        self, of_items: bool, categorical: list[str], dense: list[str], multi_valued: list[str]
+    ) -> None:
+        """Name the features of a side, for messages."""
+
+class Machine:
+    """Runs a program for queries; holds on to the arrays it is given."""
+
+    def __init__(
+        self,
+        program: Program,
+        categorical: IntArray,
+        dense: FloatArray,
+        lists: list[tuple[IntArray, IntArray, FloatArray | None]],
+        records: NDArray[Any] | None,
+        storage: str,
+        num_threads: int,
+        lanes: int,
+        timed: bool,
+        prefetch: bool,
+    ) -> None: ...
+    def score(
+        self,
+        categorical: IntArray,
+        dense: FloatArray,
+        lists: list[tuple[IntArray, IntArray, FloatArray | None]],
+        candidates: IntArray | None,
+        given: FloatArray | None,
+    ) -> FloatArray:
+        """Results of all candidates of all queries."""
+    def top_k(
+        self,
+        categorical: IntArray,
+        dense: FloatArray,
+        lists: list[tuple[IntArray, IntArray, FloatArray | None]],
+        k: int,
+        candidates: IntArray | None,
+        given: FloatArray | None,
+        excluded: IntArray | None,
+    ) -> tuple[IntArray, FloatArray]:
+        """Positions, rising, and scores of the best k candidates of one query."""
+    def timings(self) -> list[tuple[str, bool, float, int]]:
+        """Instruction, whether it runs for blocks, seconds, runs."""
+    @property
+    def lanes(self) -> int:
+        """Candidates in a block."""
+
+def new_bytes(size: int, huge_pages: bool) -> tuple[NDArray[Any], str]:
+    """Zeroed bytes on a 2 MiB boundary, and why they do not lie in huge pages, if so asked."""
