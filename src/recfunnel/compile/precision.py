@@ -1,0 +1,66 @@
+"""Which layers and tables are kept in fewer bits: a choice, no arithmetic.
+
+Letters: K inputs of a layer.
+"""
+
+from recfunnel.compile.program import Precision, Storage
+from recfunnel.compile.widths import Parameters, node_widths
+from recfunnel.core.graph import (
+    CrossLinear,
+    Linear,
+    Lookup,
+    Pool,
+    RankingGraph,
+    ScaledLinear,
+)
+from recfunnel.core.spec import Value
+
+SMALLEST_K = 64
+"""Layers with fewer inputs stay float32: packing their inputs costs what shorter weights save, and
+a short sum has few rounding errors to average out."""
+
+
+class Precisions(Value, frozen=True):
+    """Precision of each layer and storage of each table; float32 for what is not named.
+
+    Args:
+        layers: by position in the graph.
+        tables: by parameter name.
+    """
+
+    layers: dict[int, Precision] = {}  # noqa: RUF012 - msgspec copies the default
+    tables: dict[str, Storage] = {}  # noqa: RUF012
+
+
+def choose_precisions(
+    graph: RankingGraph,
+    parameters: Parameters,
+    *,
+    layers: Precision = "float32",
+    tables: Storage = "float32",
+) -> Precisions:
+    """Say which layers and tables are kept how.
+
+    Layers of at least `SMALLEST_K` inputs take the wished precision when they are computed for
+    every candidate. What is done once a query stays float32, as do dots, whose two factors would
+    both be rounded. Tables of lookups and pools take the wished storage; others are float32.
+
+    Args:
+        graph: compiled.
+        parameters: by name.
+        layers: wished for layers.
+        tables: wished for tables.
+
+    Returns:
+        What differs from float32.
+    """
+    widths, sides = node_widths(graph, parameters), graph.sides()
+    chosen: dict[int, Precision] = {}
+    stored: dict[str, Storage] = {}
+    for position, op in enumerate(graph.nodes):
+        if isinstance(op, Linear | CrossLinear | ScaledLinear) and layers != "float32":
+            if sides[position] != "context" and widths[op.x_of] >= SMALLEST_K:
+                chosen[position] = layers
+        elif isinstance(op, Lookup | Pool) and tables != "float32":
+            stored[op.table] = tables
+    return Precisions(layers=chosen, tables=stored)
