@@ -1,14 +1,38 @@
 // One set of kernels: this file is compiled once for each instruction set, RECFUNNEL_SET naming it.
 #include "kernels.hpp"
+#include "dots.hpp"
+#include "elementwise.hpp"
+#include "linear.hpp"
+#include "packing.hpp"
+#include "rows.hpp"
 
-#define RECFUNNEL_STRING_(name) #name
-#define RECFUNNEL_STRING(name) RECFUNNEL_STRING_(name)
+#define RF_STRING_OF(name) #name
+#define RF_STRING(name) RF_STRING_OF(name)
 
 namespace recfunnel::RECFUNNEL_SET {
 
 extern const Kernels set;
 const Kernels set = {
-    .name = RECFUNNEL_STRING(RECFUNNEL_SET),
+    .name = RF_STRING(RECFUNNEL_SET),
+    .packed_bytes = packed_bytes,
+    .pack = pack,
+    .linear_scratch_bytes = linear_scratch_bytes,
+    .linear = linear,
+    .packed_cross_bytes = packed_cross_bytes,
+    .pack_cross = pack_cross,
+    .build_cross = build_cross,
+    .build_scaled = build_scaled,
+    .gather = gather,
+    .gather_columns = gather_columns,
+    .prefetch = prefetch,
+    .pool = pool,
+    .pair_dots = pair_dots,
+    .cross_dots = cross_dots,
+    .add = add,
+    .multiply = multiply,
+    .affine = affine,
+    .relu = relu,
+    .collect_above = collect_above,
 };
 
 }  // namespace recfunnel::RECFUNNEL_SET

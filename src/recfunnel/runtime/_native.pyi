@@ -1,5 +1,10 @@
 """The ranking engine, compiled from `native/`."""
 
+from types import ModuleType
+
+kernels: ModuleType
+"""Kernels one by one on numpy arrays, for tests and measurements."""
+
 from typing import Any
 
 from numpy.typing import NDArray

@@ -1,0 +1,610 @@
+// Linear layers on tiles.
+//
+// An output of a candidate is one chain of multiply-adds over the inputs, in order, whatever the
+// number of lanes and the place among them: results depend on the candidate alone. (The only output
+// of a group 1 wide is summed in kWidth chains, again the same ones for any number of lanes.)
+#pragma once
+
+#include "kernels.hpp"
+#include "packing.hpp"
+#include "simd.hpp"
+
+namespace recfunnel::RECFUNNEL_SET {
+
+// A *kind* of arithmetic says what a step (a word of weights) does: `weights` decodes words; inputs
+// come from `at` (of one step, for kWidth lanes), `one` (lanes = 1: for all of a register) and
+// `consecutive` (lanes = 1: of kWidth steps); `multiply_add` takes both.
+
+struct Float32 {
+  using Sum = Floats;
+  static constexpr bool kIsInteger = false;
+  static constexpr bool kReadsPairs = false;
+  static constexpr int kRegistersAnInput = 1;
+
+  const float* in;
+  int lanes;
+
+  static Floats weights(Words words) { return as_floats(words); }
+  RF_INLINE Floats at(int step, int lane) const {
+    return load(in + std::ptrdiff_t{step} * lanes + lane);
+  }
+  RF_INLINE Floats one(int step) const { return broadcast(in[step]); }
+  RF_INLINE Floats consecutive(int step) const { return load(in + step); }
+  RF_INLINE Floats last_consecutive(int step, int count) const {
+    return load_first(in + step, count);
+  }
+  RF_INLINE static void multiply_add(Floats& sum, Floats weight, Floats input) {
+    sum = multiply_added(sum, weight, input);
+  }
+};
+
+#if defined(__AVX512BF16__)
+
+// Inputs are rounded to bfloat16 as well; products are exact, and added in float32.
+struct BFloat16 {
+  using Sum = Floats;
+  static constexpr bool kIsInteger = false;
+  static constexpr bool kReadsPairs = false;
+  static constexpr int kRegistersAnInput = 1;
+
+  const std::uint32_t* in;
+  int lanes;
+
+  static Words weights(Words words) { return words; }
+  RF_INLINE Words at(int step, int lane) const {
+    return load(in + std::ptrdiff_t{step} * lanes + lane);
+  }
+  RF_INLINE Words one(int step) const { return broadcast(in[step]); }
+  RF_INLINE Words consecutive(int step) const { return load(in + step); }
+  RF_INLINE Words last_consecutive(int step, int count) const {
+    return as_words(load_first(reinterpret_cast<const float*>(in + step), count));
+  }
+  RF_INLINE static void multiply_add(Floats& sum, Words weight, Words input) {
+    sum = _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(weight),
+                           reinterpret_cast<__m512bh>(input));
+  }
+};
+
+// Pairs of inputs, rounded, where BFloat16 reads them.
+inline void round_inputs(const float* in, int num_inputs, int lanes, std::uint32_t* to) {
+  const int num_pairs = num_inputs / 2;
+  if (lanes == 1) {
+    int i = 0;
+    for (; i + 2 * kWidth <= num_inputs; i += 2 * kWidth) {
+      const auto rounded = _mm512_cvtne2ps_pbh(load(in + i + kWidth), load(in + i));
+      store(to + i / 2, reinterpret_cast<Words>(rounded));
+    }
+    if (i < num_inputs) {
+      const int left = num_inputs - i;
+      const Floats low = load_first(in + i, smaller(left, kWidth));
+      const Floats high = left > kWidth ? load_first(in + i + kWidth, left - kWidth) : Floats{};
+      const auto rounded = _mm512_cvtne2ps_pbh(high, low);
+      store_first(reinterpret_cast<float*>(to + i / 2), reinterpret_cast<Floats>(rounded),
+                  (left + 1) / 2);
+    }
+    return;
+  }
+  for (int pair = 0; pair < num_pairs; ++pair) {
+    const float* row = in + std::ptrdiff_t{2} * pair * lanes;
+    for (int lane = 0; lane < lanes; lane += kWidth) {
+      store(to + std::ptrdiff_t{pair} * lanes + lane,
+            bfloat16_pairs(load(row + lane), load(row + lanes + lane)));
+    }
+  }
+  if (num_inputs % 2 != 0) {
+    const float* row = in + std::ptrdiff_t{2} * num_pairs * lanes;
+    for (int lane = 0; lane < lanes; lane += kWidth) {
+      store(to + std::ptrdiff_t{num_pairs} * lanes + lane,
+            bfloat16_pairs(load(row + lane), Floats{}));
+    }
+  }
+}
+
+#else
+
+struct Pair {
+  Floats low;
+  Floats high;
+};
+
+// Weights alone are bfloat16, expanded as they are read; inputs and sums stay float32.
+struct BFloat16 {
+  using Sum = Floats;
+  static constexpr bool kIsInteger = false;
+  static constexpr bool kReadsPairs = true;
+  static constexpr int kRegistersAnInput = 2;
+
+  const float* in;
+  int lanes;
+  int num_inputs;
+
+  RF_INLINE static Pair weights(Words words) {
+    return {low_bfloat16(words), high_bfloat16(words)};
+  }
+  RF_INLINE Pair at(int step, int lane) const {
+    const float* row = in + std::ptrdiff_t{2} * step * lanes + lane;
+    return {load(row), load(row + lanes)};
+  }
+  // Of the last step where the number of inputs is odd.
+  RF_INLINE Pair at_half(int step, int lane) const {
+    return {load(in + std::ptrdiff_t{2} * step * lanes + lane), Floats{}};
+  }
+  RF_INLINE Pair one(int step) const {
+    return {broadcast(in[2 * step]), broadcast(in[2 * step + 1])};
+  }
+  RF_INLINE Pair one_half(int step) const { return {broadcast(in[2 * step]), Floats{}}; }
+  RF_INLINE Pair consecutive(int step) const { return split(in + 2 * step); }
+  RF_INLINE Pair last_consecutive(int step, int) const {
+    alignas(64) float copy[2 * kWidth] = {};
+    for (int i = 2 * step; i < num_inputs; ++i) copy[i - 2 * step] = in[i];
+    return split(copy);
+  }
+  RF_INLINE static void multiply_add(Floats& sum, Pair weight, Pair input) {
+    sum = multiply_added(sum, weight.low, input.low);
+    sum = multiply_added(sum, weight.high, input.high);
+  }
+
+ private:
+  RF_INLINE static Pair split(const float* values) {
+    alignas(64) float low[kWidth], high[kWidth];
+    for (int i = 0; i < kWidth; ++i) {
+      low[i] = values[2 * i];
+      high[i] = values[2 * i + 1];
+    }
+    return {load(low), load(high)};
+  }
+};
+
+#endif
+
+// Inputs of each candidate are rounded to 256 levels between its smallest and its largest (0 among
+// them): x ≈ scale · (level - zero). Sums of products are exact, up to kMostInt8Inputs inputs.
+struct Int8 {
+  using Sum = Ints;
+  static constexpr bool kIsInteger = true;
+  static constexpr bool kReadsPairs = false;
+  static constexpr int kRegistersAnInput = 1;
+
+  const std::uint32_t* in;
+  int lanes;
+  const float* scales;        // one a lane
+  const std::int32_t* zeros;  // one a lane
+
+  static Words weights(Words words) { return words; }
+  RF_INLINE Words at(int step, int lane) const {
+    return load(in + std::ptrdiff_t{step} * lanes + lane);
+  }
+  RF_INLINE Words one(int step) const { return broadcast(in[step]); }
+  RF_INLINE Words consecutive(int step) const { return load(in + step); }
+  RF_INLINE Words last_consecutive(int step, int count) const {
+    return as_words(load_first(reinterpret_cast<const float*>(in + step), count));
+  }
+  RF_INLINE static void multiply_add(Ints& sum, Words weight, Words input) {
+#if defined(__AVX512VNNI__)
+    sum = reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum),
+                                                     reinterpret_cast<__m512i>(input),
+                                                     reinterpret_cast<__m512i>(weight)));
+#elif defined(__AVX512BW__)
+    sum += reinterpret_cast<Ints>(_mm512_madd_epi16(reinterpret_cast<__m512i>(input),
+                                                    reinterpret_cast<__m512i>(weight)));
+#elif defined(__AVX2__)
+    sum += reinterpret_cast<Ints>(_mm256_madd_epi16(reinterpret_cast<__m256i>(input),
+                                                    reinterpret_cast<__m256i>(weight)));
+#elif defined(__SSE2__)
+    sum += reinterpret_cast<Ints>(_mm_madd_epi16(reinterpret_cast<__m128i>(input),
+                                                 reinterpret_cast<__m128i>(weight)));
+#else
+    sum += (as_ints(input << 16) >> 16) * (as_ints(weight << 16) >> 16);
+    sum += (as_ints(input) >> 16) * (as_ints(weight) >> 16);
+#endif
+  }
+};
+
+struct Levels {
+  Floats scale;
+  Floats inverse;
+  Ints zero;
+
+  RF_INLINE Levels(Floats lowest, Floats highest) {
+    constexpr float kHighest = 255.0f;
+    scale = (highest - lowest) / broadcast(kHighest);
+    inverse = scale > broadcast(0.0f) ? broadcast(1.0f) / scale : broadcast(0.0f);
+    zero = rounded(-lowest * inverse);
+  }
+  RF_INLINE Words of(Floats x) const {
+    Ints level = rounded(x * inverse) + zero;
+    level = level < 0 ? Ints{} : level;
+    return as_words(level > 255 ? Ints{} + 255 : level);
+  }
+};
+
+// Levels of a tile's inputs, kInt8PerWord to a word, where Int8 reads them.
+inline void quantise_inputs(const float* in, int num_inputs, int lanes, std::uint32_t* to,
+                            float* scales, std::int32_t* zeros) {
+  constexpr int kBits = 32 / kInt8PerWord;
+  if (lanes == 1) {
+    Floats lowest = {}, highest = {};
+    for (int i = 0; i < num_inputs; i += kWidth) {
+      const Floats x = load_first(in + i, smaller(kWidth, num_inputs - i));
+      lowest = min(x, lowest);
+      highest = max(x, highest);
+    }
+    float low = 0.0f, high = 0.0f;
+    for (int i = 0; i < kWidth; ++i) {
+      low = lowest[i] < low ? lowest[i] : low;
+      high = highest[i] > high ? highest[i] : high;
+    }
+    const Levels levels(broadcast(low), broadcast(high));
+    scales[0] = levels.scale[0];
+    zeros[0] = levels.zero[0];
+    for (int i = 0; i < num_inputs; i += kWidth) {
+      alignas(64) std::uint32_t level[kWidth];
+      store(level, levels.of(load_first(in + i, smaller(kWidth, num_inputs - i))));
+      for (int part = 0; part < kWidth && i + part < num_inputs; part += kInt8PerWord) {
+        std::uint32_t word = 0;
+        for (int j = 0; j < kInt8PerWord; ++j) word |= level[part + j] << (kBits * j);
+        to[(i + part) / kInt8PerWord] = word;
+      }
+    }
+    return;
+  }
+  for (int lane = 0; lane < lanes; lane += kWidth) {
+    Floats lowest = {}, highest = {};
+    for (int i = 0; i < num_inputs; ++i) {
+      const Floats x = load(in + std::ptrdiff_t{i} * lanes + lane);
+      lowest = min(x, lowest);
+      highest = max(x, highest);
+    }
+    const Levels levels(lowest, highest);
+    store(scales + lane, levels.scale);
+    store(reinterpret_cast<std::uint32_t*>(zeros + lane), as_words(levels.zero));
+    for (int i = 0; i < num_inputs; i += kInt8PerWord) {
+      Words word = broadcast(std::uint32_t{0});
+      for (int j = 0; j < kInt8PerWord && i + j < num_inputs; ++j) {
+        word |= levels.of(load(in + std::ptrdiff_t{i + j} * lanes + lane)) << (kBits * j);
+      }
+      store(to + std::ptrdiff_t{i / kInt8PerWord} * lanes + lane, word);
+    }
+  }
+}
+
+// What a sum becomes: an output.
+template <class Kind>
+struct Finish {
+  const LinearArgs& args;
+  const Kind& kind;
+  const float* weight_scales = nullptr;       // of all outputs; Int8
+  const std::int32_t* weight_sums = nullptr;  // Int8
+
+  RF_INLINE Floats start(int output, int lane) const {
+    Floats value = args.bias != nullptr ? broadcast(args.bias[output]) : Floats{};
+    if (args.addend != nullptr) {
+      value += load(args.addend + std::ptrdiff_t{output} * args.lanes + lane);
+    }
+    return value;
+  }
+  // lanes = 1: of the first `count` outputs from `output` on.
+  RF_INLINE Floats start_outputs(int output, int count) const {
+    Floats value = args.bias != nullptr ? load_first(args.bias + output, count) : Floats{};
+    if (args.addend != nullptr) value += load_first(args.addend + output, count);
+    return value;
+  }
+  RF_INLINE Floats scaled(Ints sum, int output, int lane, Floats start) const {
+    const Ints zeros = as_ints(load(reinterpret_cast<const std::uint32_t*>(kind.zeros + lane)));
+    const Ints exact = sum - zeros * weight_sums[output];
+    const Floats scale = load(kind.scales + lane) * broadcast(weight_scales[output]);
+    return multiply_added(start, __builtin_convertvector(exact, Floats), scale);
+  }
+  RF_INLINE Floats scaled_outputs(Ints sum, int output, Floats start) const {
+    const auto* sums = reinterpret_cast<const std::uint32_t*>(weight_sums + output);
+    const Ints exact = sum - as_ints(load(sums)) * kind.zeros[0];
+    const Floats scale = broadcast(kind.scales[0]) * load(weight_scales + output);
+    return multiply_added(start, __builtin_convertvector(exact, Floats), scale);
+  }
+  RF_INLINE void put(Floats value, int output, int lane) const {
+    if (args.relu) value = positive(value);
+    store(args.out + std::ptrdiff_t{output} * args.lanes + lane, value);
+  }
+  RF_INLINE void put_outputs(Floats value, int output, int count) const {
+    if (args.relu) value = positive(value);
+    store_first(args.out + output, value, count);
+  }
+};
+
+// Outputs × registers of lanes: as many sums as registers leave room for, and enough of them to
+// cover the time a multiply-add takes.
+inline constexpr bool kManyRegisters = kWidth == 16;
+template <class Kind>
+inline constexpr int kMostLaneRegisters = kManyRegisters || Kind::kRegistersAnInput == 1 ? 3 : 2;
+constexpr int num_block_outputs(int lane_registers, int width) {
+  const int wanted = kManyRegisters ? (lane_registers == 1 ? 16 : 8) : 4;
+  return width < wanted ? width : wanted;
+}
+
+// Outputs [output, output + NumOutputs) for LaneRegisters · kWidth lanes from `lane` on. `words`
+// begins at the first of these outputs, in a group `Width` wide.
+template <int Width, int NumOutputs, int LaneRegisters, class Kind>
+void linear_block(const std::uint32_t* words, const Layout& layout, const Kind& kind,
+                  const Finish<Kind>& finish, int output, int lane) {
+  typename Kind::Sum sums[NumOutputs][LaneRegisters];
+  const int num_valid = smaller(NumOutputs, layout.num_outputs - output);
+  RF_UNROLL for (int n = 0; n < NumOutputs; ++n) {
+    RF_UNROLL for (int m = 0; m < LaneRegisters; ++m) {
+      sums[n][m] = typename Kind::Sum{};
+      if constexpr (!Kind::kIsInteger) {
+        if (n < num_valid) sums[n][m] = finish.start(output + n, lane + m * kWidth);
+      }
+    }
+  }
+  const auto step = [&](auto input_at) {
+    decltype(input_at(0)) inputs[LaneRegisters];
+    RF_UNROLL for (int m = 0; m < LaneRegisters; ++m) inputs[m] = input_at(m);
+    RF_UNROLL for (int n = 0; n < NumOutputs; ++n) {
+      const auto weight = Kind::weights(broadcast(words[n]));
+      RF_UNROLL for (int m = 0; m < LaneRegisters; ++m) {
+        Kind::multiply_add(sums[n][m], weight, inputs[m]);
+      }
+    }
+    words += Width;
+  };
+  const bool half = Kind::kReadsPairs && layout.num_inputs % 2 != 0;
+  const int num_whole = layout.num_steps - half;
+  for (int s = 0; s < num_whole; ++s) {
+    step([&](int m) { return kind.at(s, lane + m * kWidth); });
+  }
+  if constexpr (Kind::kReadsPairs) {
+    if (half) step([&](int m) { return kind.at_half(num_whole, lane + m * kWidth); });
+  }
+  RF_UNROLL for (int n = 0; n < NumOutputs; ++n) {
+    if (n >= num_valid) break;
+    RF_UNROLL for (int m = 0; m < LaneRegisters; ++m) {
+      const int at = lane + m * kWidth;
+      if constexpr (Kind::kIsInteger) {
+        finish.put(finish.scaled(sums[n][m], output + n, at, finish.start(output + n, at)),
+                   output + n, at);
+      } else {
+        finish.put(sums[n][m], output + n, at);
+      }
+    }
+  }
+}
+
+// A group `Width` wide for all lanes.
+template <int Width, class Kind>
+void linear_group(const std::uint32_t* words, const Layout& layout, const Kind& kind,
+                  const Finish<Kind>& finish, int first_output) {
+  const int num_registers = finish.args.lanes / kWidth;
+  for (int done = 0; done < num_registers;) {
+    const int left = num_registers - done;
+    const int now = left == 4 ? 2 : smaller(left, kMostLaneRegisters<Kind>);
+    with_constant<kMostLaneRegisters<Kind>>(now, [&](auto constant) {
+      constexpr int kRegisters = decltype(constant)::value;
+      constexpr int kOutputs = num_block_outputs(kRegisters, Width);
+      for (int n = 0; n < Width && first_output + n < layout.num_outputs; n += kOutputs) {
+        linear_block<Width, kOutputs, kRegisters>(words + n, layout, kind, finish,
+                                                  first_output + n, done * kWidth);
+      }
+    });
+    done += now;
+  }
+}
+
+// Adds up kWidth values, in the same order whether they are registers of lanes or single numbers.
+template <class Value>
+RF_INLINE Value tree_sum(Value (&values)[kWidth]) {
+  RF_UNROLL for (int half = kWidth / 2; half > 0; half /= 2) {
+    RF_UNROLL for (int i = 0; i < half; ++i) values[i] += values[i + half];
+  }
+  return values[0];
+}
+
+// A group 1 wide: step s goes to sum s mod kWidth.
+template <class Kind>
+void linear_single(const std::uint32_t* words, const Layout& layout, const Kind& kind,
+                   const Finish<Kind>& finish, int output) {
+  const bool half = Kind::kReadsPairs && layout.num_inputs % 2 != 0;
+  const int num_whole = layout.num_steps - half;
+  for (int lane = 0; lane < finish.args.lanes; lane += kWidth) {
+    typename Kind::Sum sums[kWidth] = {};
+    int s = 0;
+    for (; s + kWidth <= num_whole; s += kWidth) {
+      RF_UNROLL for (int i = 0; i < kWidth; ++i) {
+        Kind::multiply_add(sums[i], Kind::weights(broadcast(words[s + i])), kind.at(s + i, lane));
+      }
+    }
+    RF_UNROLL for (int i = 0; i < kWidth; ++i) {
+      if (s + i < num_whole) {
+        Kind::multiply_add(sums[i], Kind::weights(broadcast(words[s + i])), kind.at(s + i, lane));
+      } else if constexpr (Kind::kReadsPairs) {
+        if (half && s + i == num_whole) {
+          Kind::multiply_add(sums[i], Kind::weights(broadcast(words[s + i])),
+                             kind.at_half(s + i, lane));
+        }
+      }
+    }
+    const auto sum = tree_sum(sums);
+    const Floats start = finish.start(output, lane);
+    if constexpr (Kind::kIsInteger) {
+      finish.put(finish.scaled(sum, output, lane, start), output, lane);
+    } else {
+      finish.put(sum + start, output, lane);
+    }
+  }
+}
+
+// The same with one lane: a register holds the sums.
+template <class Kind>
+void vector_single(const std::uint32_t* words, const Layout& layout, const Kind& kind,
+                   const Finish<Kind>& finish, int output) {
+  typename Kind::Sum sum = {};
+  int s = 0;
+  // A pair that is only half there is left to `last_consecutive`.
+  const int num_whole =
+      layout.num_steps - (Kind::kReadsPairs && layout.num_inputs % 2 != 0 ? 1 : 0);
+  for (; s + kWidth <= num_whole; s += kWidth) {
+    Kind::multiply_add(sum, Kind::weights(load(words + s)), kind.consecutive(s));
+  }
+  if (s < layout.num_steps) {
+    const int left = layout.num_steps - s;
+    const Words last = as_words(load_first(reinterpret_cast<const float*>(words + s), left));
+    Kind::multiply_add(sum, Kind::weights(last), kind.last_consecutive(s, left));
+  }
+  using Value = decltype(sum[0] + sum[0]);
+  Value values[kWidth];
+  for (int i = 0; i < kWidth; ++i) values[i] = sum[i];
+  typename Kind::Sum total = {};
+  total[0] = tree_sum(values);
+  const Floats start = finish.start_outputs(output, 1);
+  if constexpr (Kind::kIsInteger) {
+    finish.put_outputs(finish.scaled_outputs(total, output, start), output, 1);
+  } else {
+    finish.put_outputs(total + start, output, 1);
+  }
+}
+
+// The first Width (or kWidth) words.
+template <int Width>
+RF_INLINE Words load_words(const std::uint32_t* words) {
+  if constexpr (Width >= kWidth) {
+    return load(words);
+  } else {
+    return as_words(load_first(reinterpret_cast<const float*>(words), Width));
+  }
+}
+
+// lanes = 1: NumGroups groups, `Width` wide, whose words are `group_words` apart.
+template <int Width, int NumGroups, class Kind>
+void vector_groups(const std::uint32_t* words, std::size_t group_words, const Layout& layout,
+                   const Kind& kind, const Finish<Kind>& finish, int first_output) {
+  constexpr int kRegisters = Width > kWidth ? Width / kWidth : 1;
+  typename Kind::Sum sums[NumGroups][kRegisters];
+  const auto valid = [&](int group, int r) {
+    const int left = layout.num_outputs - first_output - group * Width - r * kWidth;
+    return left < 0 ? 0 : smaller(left, kWidth);
+  };
+  RF_UNROLL for (int g = 0; g < NumGroups; ++g) {
+    RF_UNROLL for (int r = 0; r < kRegisters; ++r) {
+      sums[g][r] = typename Kind::Sum{};
+      if constexpr (!Kind::kIsInteger) {
+        sums[g][r] = finish.start_outputs(first_output + g * Width + r * kWidth, valid(g, r));
+      }
+    }
+  }
+  const auto step = [&](auto input) {
+    RF_UNROLL for (int g = 0; g < NumGroups; ++g) {
+      RF_UNROLL for (int r = 0; r < kRegisters; ++r) {
+        const Words word = load_words<Width>(words + g * group_words + r * kWidth);
+        Kind::multiply_add(sums[g][r], Kind::weights(word), input);
+      }
+    }
+    words += Width;
+  };
+  const bool half = Kind::kReadsPairs && layout.num_inputs % 2 != 0;
+  const int num_whole = layout.num_steps - half;
+  for (int s = 0; s < num_whole; ++s) step(kind.one(s));
+  if constexpr (Kind::kReadsPairs) {
+    if (half) step(kind.one_half(num_whole));
+  }
+  RF_UNROLL for (int g = 0; g < NumGroups; ++g) {
+    RF_UNROLL for (int r = 0; r < kRegisters; ++r) {
+      const int output = first_output + g * Width + r * kWidth;
+      if constexpr (Kind::kIsInteger) {
+        const Floats start = finish.start_outputs(output, valid(g, r));
+        finish.put_outputs(finish.scaled_outputs(sums[g][r], output, start), output, valid(g, r));
+      } else {
+        finish.put_outputs(sums[g][r], output, valid(g, r));
+      }
+    }
+  }
+}
+
+template <class Kind>
+void linear_of(const std::uint32_t* packed, const Layout& layout, const Kind& kind,
+               const Finish<Kind>& finish) {
+  constexpr int kGroupsAtOnce = kWidth == 4 ? 2 : 4;
+  const auto with_last_width = [&](auto call) {
+    switch (layout.last_width) {
+      case 16: return call(Constant<16>{});
+      case 8: return call(Constant<8>{});
+      default: return call(Constant<4>{});
+    }
+  };
+  const int last = layout.num_groups - 1;
+  const int num_full = last + (layout.last_width == kGroup);
+  const std::uint32_t* last_words = packed + layout.group_words(last);
+
+  if (finish.args.lanes == 1) {
+    for (int group = 0; group < num_full;) {
+      const int now = smaller(kGroupsAtOnce, num_full - group);
+      with_constant<kGroupsAtOnce>(now, [&](auto constant) {
+        vector_groups<kGroup, decltype(constant)::value>(
+            packed + layout.group_words(group), std::size_t{kGroup} * layout.num_steps, layout,
+            kind, finish, group * kGroup);
+      });
+      group += now;
+    }
+    if (layout.last_width == 1) return vector_single(last_words, layout, kind, finish, last * kGroup);
+    if (num_full <= last) {
+      with_last_width([&](auto width) {
+        vector_groups<decltype(width)::value, 1>(last_words, 0, layout, kind, finish,
+                                                 last * kGroup);
+      });
+    }
+    return;
+  }
+  for (int group = 0; group < num_full; ++group) {
+    linear_group<kGroup>(packed + layout.group_words(group), layout, kind, finish, group * kGroup);
+  }
+  if (layout.last_width == 1) return linear_single(last_words, layout, kind, finish, last * kGroup);
+  if (num_full <= last) {
+    with_last_width([&](auto width) {
+      linear_group<decltype(width)::value>(last_words, layout, kind, finish, last * kGroup);
+    });
+  }
+}
+
+inline std::size_t linear_scratch_bytes(int num_inputs, int lanes, Precision precision) {
+  const std::size_t words = Layout(1, num_inputs, precision).num_steps * std::size_t(lanes);
+  switch (precision) {
+    case Precision::kFloat32: return 0;
+    case Precision::kBFloat16: return BFloat16::kReadsPairs ? 0 : 4 * words;
+    case Precision::kInt8: return 4 * (words + 2 * std::size_t(lanes));
+  }
+  return 0;
+}
+
+inline void linear(const LinearArgs& args) {
+  const Matrix& matrix = args.matrix;
+  if (matrix.num_outputs == 0) return;
+  const Layout layout(matrix.num_outputs, matrix.num_inputs, matrix.precision);
+  const auto* packed = static_cast<const std::uint32_t*>(matrix.data);
+  auto* scratch = static_cast<std::uint32_t*>(args.scratch);
+  switch (matrix.precision) {
+    case Precision::kFloat32: {
+      const Float32 kind{args.in, args.lanes};
+      return linear_of(packed, layout, kind, Finish<Float32>{args, kind});
+    }
+    case Precision::kBFloat16: {
+#if defined(__AVX512BF16__)
+      round_inputs(args.in, matrix.num_inputs, args.lanes, scratch);
+      const BFloat16 kind{scratch, args.lanes};
+#else
+      const BFloat16 kind{args.in, args.lanes, matrix.num_inputs};
+#endif
+      return linear_of(packed, layout, kind, Finish<BFloat16>{args, kind});
+    }
+    case Precision::kInt8: {
+      const std::ptrdiff_t num_words = std::ptrdiff_t{layout.num_steps} * args.lanes;
+      auto* scales = reinterpret_cast<float*>(scratch + num_words);
+      auto* zeros = reinterpret_cast<std::int32_t*>(scales + args.lanes);
+      quantise_inputs(args.in, matrix.num_inputs, args.lanes, scratch, scales, zeros);
+      const Int8 kind{scratch, args.lanes, scales, zeros};
+      return linear_of(packed, layout, kind,
+                       Finish<Int8>{args, kind, reinterpret_cast<const float*>(packed),
+                                    reinterpret_cast<const std::int32_t*>(
+                                        packed + layout.sum_words(0))});
+    }
+  }
+}
+
+}  // namespace recfunnel::RECFUNNEL_SET

@@ -1,0 +1,251 @@
+// Rows of tables: gathered into tiles, summed, fetched ahead.
+#pragma once
+
+#include "kernels.hpp"
+#include "simd.hpp"
+
+namespace recfunnel::RECFUNNEL_SET {
+
+// What a 32-bit word of a row holds: kPerWord values, of which `decode` gives the i-th.
+template <Storage>
+struct Format;
+
+template <>
+struct Format<Storage::kFloat32> {
+  static constexpr int kPerWord = 1, kHeaderBytes = 0;
+  template <int I>
+  static Floats decode(Words words) {
+    return as_floats(words);
+  }
+};
+
+template <>
+struct Format<Storage::kBFloat16> {
+  static constexpr int kPerWord = 2, kHeaderBytes = 0;
+  template <int I>
+  RF_INLINE static Floats decode(Words words) {
+    return I == 0 ? low_bfloat16(words) : high_bfloat16(words);
+  }
+};
+
+template <>
+struct Format<Storage::kFloat16> {
+  static constexpr int kPerWord = 2, kHeaderBytes = 0;
+  template <int I>
+  RF_INLINE static Floats decode(Words words) {
+    return from_float16(I == 0 ? words : words >> 16);
+  }
+};
+
+template <>
+struct Format<Storage::kInt8> {
+  static constexpr int kPerWord = 4, kHeaderBytes = 4;  // the scale
+  template <int I>
+  RF_INLINE static Floats decode(Words words) {
+    return __builtin_convertvector(as_ints(words << (24 - 8 * I)) >> 24, Floats);
+  }
+};
+
+template <class Call>
+RF_INLINE void with_format(Storage storage, Call call) {
+  switch (storage) {
+    case Storage::kFloat32: return call(Format<Storage::kFloat32>{});
+    case Storage::kFloat16: return call(Format<Storage::kFloat16>{});
+    case Storage::kBFloat16: return call(Format<Storage::kBFloat16>{});
+    case Storage::kInt8: return call(Format<Storage::kInt8>{});
+  }
+}
+
+RF_INLINE float scale_of(const std::byte* row) {
+  float scale;
+  __builtin_memcpy(&scale, row, sizeof scale);
+  return scale;
+}
+
+RF_INLINE const std::byte* row_of(const Table& table, std::int64_t row) {
+  return table.data + row * table.row_bytes;
+}
+
+// Columns [start, start + width) of kWidth rows, to kWidth lanes of a tile: 16 bytes of each row at
+// a time, transposed as words, then decoded. Nothing past a row's last value is read.
+template <class Format>
+RF_INLINE void gather_lanes(const Table& table, const std::int64_t* rows, int start, int width,
+                            int lanes, float* out) {
+  constexpr int kBytes = 4 / Format::kPerWord;
+  const std::byte* columns[kWidth];
+  alignas(64) float scales[kWidth];
+  RF_UNROLL for (int lane = 0; lane < kWidth; ++lane) {
+    const std::byte* row = row_of(table, rows[lane]);
+    if constexpr (Format::kHeaderBytes != 0) scales[lane] = scale_of(row);
+    columns[lane] = row + Format::kHeaderBytes + std::ptrdiff_t{start} * kBytes;
+  }
+  const std::ptrdiff_t readable = (std::ptrdiff_t{table.dim} - start) * kBytes;
+
+  const auto decode = [&](Words (&words)[4], float* to, int count) {
+    const auto put = [&](int i, Floats value) {
+      if constexpr (Format::kHeaderBytes != 0) value *= load(scales);
+      if (i < count) store(to + std::ptrdiff_t{i} * lanes, value);
+    };
+    RF_UNROLL for (int i = 0; i < 4; ++i) {
+      constexpr int kPer = Format::kPerWord;
+      put(i * kPer, Format::template decode<0>(words[i]));
+      if constexpr (kPer > 1) put(i * kPer + 1, Format::template decode<1>(words[i]));
+      if constexpr (kPer > 2) {
+        put(i * kPer + 2, Format::template decode<2>(words[i]));
+        put(i * kPer + 3, Format::template decode<3>(words[i]));
+      }
+    }
+  };
+
+  constexpr int kStep = 4 * Format::kPerWord;  // values in 16 bytes
+  int first = 0;
+  for (; first < width && std::ptrdiff_t{first} * kBytes + 16 <= readable; first += kStep) {
+    const std::ptrdiff_t offset = std::ptrdiff_t{first} * kBytes;
+    Words words[4];
+    RF_UNROLL for (int i = 0; i < 4; ++i) {
+      words[i] = joined([&](int quad) {
+        return Quad(*reinterpret_cast<const unaligned::Quad*>(columns[4 * quad + i] + offset));
+      });
+    }
+    transpose_quads(words);
+    float* to = out + std::ptrdiff_t{first} * lanes;
+    if (width - first >= kStep) {
+      decode(words, to, kStep);
+    } else {
+      decode(words, to, width - first);
+    }
+  }
+  if (first < width) {
+    const std::ptrdiff_t offset = std::ptrdiff_t{first} * kBytes;
+    const int count = width - first;
+    Words words[4];
+    for (int i = 0; i < 4; ++i) {
+      words[i] = joined([&](int quad) {
+        return load_first_bytes(columns[4 * quad + i] + offset, count * kBytes);
+      });
+    }
+    transpose_quads(words);
+    decode(words, out + std::ptrdiff_t{first} * lanes, count);
+  }
+}
+
+typedef std::uint16_t Halves __attribute__((vector_size(2 * kWidth)));
+typedef std::int8_t Bytes __attribute__((vector_size(kWidth)));
+
+// kWidth values of one row, from the `first`-th.
+template <class Format>
+RF_INLINE Floats row_values(const std::byte* values, std::ptrdiff_t first) {
+  if constexpr (Format::kPerWord == 1) {
+    return load(reinterpret_cast<const float*>(values) + first);
+  } else if constexpr (Format::kPerWord == 2) {
+    Halves halves;
+    __builtin_memcpy(&halves, values + 2 * first, sizeof halves);
+    return Format::template decode<0>(__builtin_convertvector(halves, Words));
+  } else {
+    Bytes bytes;
+    __builtin_memcpy(&bytes, values + first, sizeof bytes);
+    return __builtin_convertvector(bytes, Floats);
+  }
+}
+
+// The last `count` values of a row, zeros after them.
+template <class Format>
+RF_INLINE Floats last_row_values(const std::byte* values, std::ptrdiff_t first, int count) {
+  constexpr int kBytes = 4 / Format::kPerWord;
+  alignas(64) std::byte copy[4 * kWidth] = {};
+  const std::byte* from = values + first * kBytes;
+  for (int i = 0; i < count * kBytes; ++i) copy[i] = from[i];
+  return row_values<Format>(copy, 0);
+}
+
+// Columns of one row, as they lie.
+template <class Format>
+RF_INLINE void copy_row(const std::byte* row, int start, int width, float* out) {
+  const std::byte* values =
+      row + Format::kHeaderBytes + std::ptrdiff_t{start} * (4 / Format::kPerWord);
+  Floats scale = broadcast(1.0f);
+  if constexpr (Format::kHeaderBytes != 0) scale = broadcast(scale_of(row));
+  const auto scaled = [&](Floats value) {
+    return Format::kHeaderBytes != 0 ? value * scale : value;
+  };
+  int first = 0;
+  for (; first + kWidth <= width; first += kWidth) {
+    store(out + first, scaled(row_values<Format>(values, first)));
+  }
+  if (first < width) {
+    const int count = width - first;
+    store_first(out + first, scaled(last_row_values<Format>(values, first, count)), count);
+  }
+}
+
+inline void gather_columns(const Table& table, const std::int64_t* rows, int start, int width,
+                           int lanes, float* out) {
+  with_format(table.storage, [&](auto format) {
+    using Format = decltype(format);
+    if (lanes == 1) return copy_row<Format>(row_of(table, rows[0]), start, width, out);
+    for (int lane = 0; lane < lanes; lane += kWidth) {
+      gather_lanes<Format>(table, rows + lane, start, width, lanes, out + lane);
+    }
+  });
+}
+
+inline void gather(const Table& table, const std::int64_t* rows, int lanes, float* out) {
+  gather_columns(table, rows, 0, table.dim, lanes, out);
+}
+
+// Into the second-level cache: a block of rows is fetched while the one before is computed, and
+// would push that one's tiles out of the first.
+inline void prefetch(const Table& table, const std::int64_t* rows, int count) {
+  constexpr std::int64_t kLine = 64;
+  for (int i = 0; i < count; ++i) {
+    const std::byte* row = row_of(table, rows[i]);
+    const auto skew = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(row) % kLine);
+    for (std::int64_t at = -skew; at < table.row_bytes; at += kLine) {
+      __builtin_prefetch(row + at, 0, 2);
+    }
+  }
+}
+
+// Rows go through in order, a few at a time, over a stretch of columns whose sums stay in the
+// first-level cache, so that sums of long rows are bound by reading them.
+inline void pool(const Table& table, const std::int64_t* rows, const float* weights,
+                 std::int64_t count, float* out) {
+  constexpr int kColumns = 2048;
+  constexpr int kRows = 8;
+  for (int i = 0; i < table.dim; ++i) out[i] = 0.0f;
+  with_format(table.storage, [&](auto format) {
+    using Format = decltype(format);
+    for (int begin = 0; begin < table.dim; begin += kColumns) {
+      const int end = smaller(begin + kColumns, table.dim);
+      for (std::int64_t first = 0; first < count; first += kRows) {
+        const int num_rows = static_cast<int>(count - first < kRows ? count - first : kRows);
+        const std::byte* values[kRows];
+        float weight[kRows];
+        for (int i = 0; i < num_rows; ++i) {
+          const std::byte* row = row_of(table, rows[first + i]);
+          weight[i] = weights[first + i];
+          if constexpr (Format::kHeaderBytes != 0) weight[i] *= scale_of(row);
+          values[i] = row + Format::kHeaderBytes;
+        }
+        int at = begin;
+        for (; at + kWidth <= end; at += kWidth) {
+          Floats sum = load(out + at);
+          for (int i = 0; i < num_rows; ++i) {
+            sum = multiply_added(sum, broadcast(weight[i]), row_values<Format>(values[i], at));
+          }
+          store(out + at, sum);
+        }
+        if (at < end) {
+          Floats sum = load_first(out + at, end - at);
+          for (int i = 0; i < num_rows; ++i) {
+            sum = multiply_added(sum, broadcast(weight[i]),
+                                 last_row_values<Format>(values[i], at, end - at));
+          }
+          store_first(out + at, sum, end - at);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace recfunnel::RECFUNNEL_SET
