@@ -1,0 +1,121 @@
+"""Calls of one shape: their message, the work on it and its answer, in memory that stays.
+
+On a GPU the work is recorded as a CUDA graph the first time, so that a call is one transfer in, one
+launch, one transfer out and one wait.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from recfunnel.core.arrays import FloatArray, IntArray
+from recfunnel.runtime.gpu.message import CallShape, Message
+from recfunnel.runtime.gpu.resident import Resident
+
+RUNS_BEFORE_RECORDING = 2
+"""Libraries choose their kernels and take their memory in the first runs."""
+
+
+class Device:
+    """Where calls run, and in what order: a stream of its own on a GPU, nothing on a CPU.
+
+    Args:
+        name: torch's name of it.
+        records: whether calls are recorded as CUDA graphs.
+    """
+
+    def __init__(self, name: str, *, records: bool) -> None:
+        self.name, self.is_gpu = name, name != "cpu"
+        self.records = records and self.is_gpu
+        self.stream: torch.cuda.Stream | None = None
+        if self.is_gpu:
+            self.stream = torch.cuda.Stream(torch.device(name))  # type: ignore[no-untyped-call]
+        # Graphs share their memory: only one runs at a time, and its answer is copied at once.
+        self.pool = torch.cuda.graph_pool_handle() if self.records else None
+
+    @contextmanager
+    def in_order(self) -> Iterator[None]:
+        """What is started inside runs in order, and keeps nothing for gradients."""
+        with torch.inference_mode(), torch.cuda.stream(self.stream):
+            yield
+
+    def wait(self) -> None:
+        """Until all that was started is done."""
+        if self.stream is not None:
+            self.stream.synchronize()
+
+
+class PreparedCall:
+    """Calls of one shape.
+
+    Args:
+        resident: the model.
+        shape: of the calls.
+        device: where they run.
+        records: whether to record a CUDA graph; false for shapes that come once.
+    """
+
+    def __init__(
+        self, resident: Resident, shape: CallShape, device: Device, *, records: bool = True
+    ) -> None:
+        self._resident, self._shape, self._device = resident, shape, device
+        with device.in_order():
+            self.message = Message(resident.reads.parts(shape), device.name)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._scores: Tensor | None = None
+        size = shape.num_queries, shape.num_columns
+        self._answer = torch.empty(size, dtype=torch.float32, pin_memory=device.is_gpu)
+        if records and device.records:
+            self._record()
+
+    def scores(self) -> FloatArray:
+        """Scores of the message as it is filled now, (Q, B); overwritten by the next call."""
+        with self._device.in_order():
+            self._answer.copy_(self._run(), non_blocking=True)
+            self._device.wait()
+        array: FloatArray = self._answer.numpy()
+        return array
+
+    def top_k(self, num_columns: int, k: int) -> tuple[IntArray, FloatArray]:
+        """The best of one query's first columns, chosen on the device.
+
+        Args:
+            num_columns: without those that fill up the bucket.
+            k: how many.
+
+        Returns:
+            int64 positions and float32 scores, best first, among equals the lower position first.
+        """
+        with self._device.in_order():
+            scores = self._run()[0, :num_columns]
+            # Sorting is stable; a partial selection may take any of several equals.
+            best, positions = torch.sort(scores, descending=True, stable=True)
+            return positions[:k].cpu().numpy(), best[:k].cpu().numpy()
+
+    def _run(self) -> Tensor:
+        self.message.send()
+        if self._graph is None:
+            return self._resident.scores(self.message, self._shape)
+        self._graph.replay()
+        assert self._scores is not None
+        return self._scores
+
+    def _record(self) -> None:
+        with self._device.in_order():
+            self.message.send()
+            for _ in range(RUNS_BEFORE_RECORDING):
+                self._resident.scores(self.message, self._shape)
+            self._device.wait()
+            graph = torch.cuda.CUDAGraph()
+            # Other threads may use the device meanwhile.
+            recording = torch.cuda.graph(
+                graph,
+                pool=self._device.pool,
+                stream=self._device.stream,
+                capture_error_mode="thread_local",
+            )
+            with recording:
+                self._scores = self._resident.scores(self.message, self._shape)
+        self._graph = graph
