@@ -1,15 +1,14 @@
 """The ranking engine, compiled from `native/`."""
 
 from types import ModuleType
-
-kernels: ModuleType
-"""Kernels one by one on numpy arrays, for tests and measurements."""
-
 from typing import Any
 
 from numpy.typing import NDArray
 
 from recfunnel.core.arrays import FloatArray, IntArray
+
+kernels: ModuleType
+"""Kernels one by one on numpy arrays, for tests and measurements."""
 
 def isa() -> str:
     """Name of the instruction set in use: the best this processor runs, or RECFUNNEL_ISA's."""
