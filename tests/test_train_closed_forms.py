@@ -1,6 +1,7 @@
 """Closed forms against what defines them, solved another way."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from scipy.sparse import csr_matrix
 from recfunnel.core.dataset import Interactions
 from recfunnel.core.errors import ModelError, StudyError
 from recfunnel.core.seeds import rng_for
+from recfunnel.core.storage import MANIFEST, read_json
 from recfunnel.models.matrix_factorisation import MatrixFactorisation
 from recfunnel.models.popularity import Popularity
 from recfunnel.testing.training import small_dataset
@@ -139,6 +141,22 @@ def test_popularity_orders_by_relevant_interactions(tmp_path) -> None:  # type: 
     np.testing.assert_allclose(np.expm1(scores), np.bincount(liked, minlength=100), rtol=1e-5)
 
 
+def test_a_baseline_no_better_than_chance_is_noted_and_not_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    dataset = small_dataset()
+    counts = np.bincount(dataset.train.item_rows, minlength=len(dataset.items))
+    least_for_most = np.empty_like(counts)
+    least_for_most[np.argsort(-counts)] = np.argsort(counts)
+    train = replace(dataset.train, item_rows=least_for_most[dataset.train.item_rows])
+    entry = ModelEntry(model=Popularity(), training=Counts(k=K))
+
+    folder = fit_model(
+        "popular", {"popular": entry}, replace(dataset, train=train), tmp_path, tmp_path, seed=0
+    )
+
+    (note,) = read_json(folder / MANIFEST, dict[str, Any])["report"]["notes"]
+    assert note.startswith("no better than chance: validation ndcg@20 is 0.")
+
+
 def test_a_fit_on_shuffled_histories_says_it_learned_nothing(tmp_path) -> None:  # type: ignore[no-untyped-def]
     dataset = small_dataset()
     rng = rng_for(0, "shuffle")
@@ -146,7 +164,9 @@ def test_a_fit_on_shuffled_histories_says_it_learned_nothing(tmp_path) -> None: 
         dataset,
         context=replace_history(dataset.context, rng),
     )
-    with pytest.raises(ModelError, match="learned nothing: validation ndcg@20"):
+    with pytest.raises(
+        ModelError, match=r"learned nothing: validation ndcg@20 .*; change its regularisation, or"
+    ):
         fit_model("ease", {"ease": ITEMS}, scrambled, tmp_path, tmp_path, seed=0)
 
 

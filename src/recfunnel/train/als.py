@@ -54,7 +54,7 @@ class ALS(Spec, TrainingSpec, frozen=True, tag="als"):
             raise StudyError(
                 f"{task.name!r}: 'als' fits 'matrix_factorisation', not {type(model).__name__}"
             )
-        return report_fit(model, task, lambda: self._fill(model, task), self.k, ())
+        return report_fit(model, task, lambda: self._fill(model, task), self.k)
 
     def _fill(self, model: Factors, task: TrainingTask) -> None:
         try:

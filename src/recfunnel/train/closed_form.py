@@ -13,7 +13,12 @@ NUM_VALIDATION_QUERIES = 2000
 
 
 def report_fit(
-    model: nn.Module, task: TrainingTask, fit: Callable[[], None], k: int, notes: tuple[str, ...]
+    model: nn.Module,
+    task: TrainingTask,
+    fit: Callable[[], None],
+    k: int,
+    *,
+    is_baseline: bool = False,
 ) -> FitReport:
     """Run a fit that has no epochs and report its one validation value.
 
@@ -22,7 +27,8 @@ def report_fit(
         task: names the data.
         fit: fills the model.
         k: list length of NDCG.
-        notes: for the report.
+        is_baseline: others are held against it, so that no better than chance is worth a note and
+            no error.
 
     Returns:
         The report.
@@ -40,7 +46,11 @@ def report_fit(
     else:
         judge = ranking_judge(model, task, k, NUM_VALIDATION_QUERIES)
     reached = judge.validate()
-    judge.chance.check(task.name, reached)
+    notes: tuple[str, ...] = ()
+    if not is_baseline:
+        judge.chance.check(task.name, reached, remedy="change its regularisation")
+    elif not judge.chance.is_beaten(reached):
+        notes = (f"no better than chance: {judge.chance.verdict(reached)}",)
     task.progress.log(f"{task.name}: {judge.chance.metric} {reached:.4f}, {seconds:.1f} s")
     return FitReport(
         seconds=seconds,

@@ -59,7 +59,7 @@ class EASEClosedForm(Spec, TrainingSpec, frozen=True, tag="ease"):
         """
         if not isinstance(model, ItemToItem):
             raise StudyError(f"{task.name!r}: 'ease' fits 'ease', not {type(model).__name__}")
-        return report_fit(model, task, lambda: self._fill(model, task), self.k, ())
+        return report_fit(model, task, lambda: self._fill(model, task), self.k)
 
     def _fill(self, model: ItemToItem, task: TrainingTask) -> None:
         weights = item_weights(self, _histories(model, task))

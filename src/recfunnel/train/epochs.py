@@ -103,7 +103,11 @@ def run_epochs(
     mover.release()
     module.load_state_dict(best)
     module.eval()
-    course.chance.check(task.name, standing.history[standing.best_epoch])
+    course.chance.check(
+        task.name,
+        standing.history[standing.best_epoch],
+        remedy="change its learning rate, give it more epochs",
+    )
     return _report(standing, course.chance.metric, patience)
 
 

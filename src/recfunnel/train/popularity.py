@@ -17,6 +17,8 @@ class Counts(Spec, TrainingSpec, frozen=True, tag="popularity"):
     """Score of an item: log(1 + its training interactions of label 1).
 
     On click data, where items are shown unequally often, the log-odds of its shrunk click rate.
+    A baseline: where it ranks no better than chance, as it may where users have seen what is
+    popular, its report says so.
 
     Args:
         k: list length of the validation NDCG.
@@ -30,14 +32,13 @@ class Counts(Spec, TrainingSpec, frozen=True, tag="popularity"):
         """Fill the scores of a `popularity` network.
 
         Raises:
-            ModelError: nothing was learned.
             StudyError: the network is another kind.
         """
         if not isinstance(model, StoredScores):
             raise StudyError(
                 f"{task.name!r}: 'popularity' fits 'popularity', not {type(model).__name__}"
             )
-        return report_fit(model, task, lambda: self._fill(model, task), self.k, ())
+        return report_fit(model, task, lambda: self._fill(model, task), self.k, is_baseline=True)
 
     def _fill(self, model: StoredScores, task: TrainingTask) -> None:
         train = task.dataset.train

@@ -115,17 +115,27 @@ class Chance:
     mean: float
     stderr: float
 
-    def check(self, name: str, reached: float) -> None:
+    def is_beaten(self, reached: float) -> bool:
+        """Whether a value is above that of a random order, by one standard error."""
+        return reached > self.mean + self.stderr
+
+    def verdict(self, reached: float) -> str:
+        """A value beside what chance reaches, in words."""
+        return (
+            f"validation {self.metric} is {reached:.4f}, a random order reaches "
+            f"{self.mean:.4f} ± {self.stderr:.4f}"
+        )
+
+    def check(self, name: str, reached: float, remedy: str) -> None:
         """Hold a model's best value against chance.
 
         Raises:
-            ModelError: it is no better than a random order, by one standard error.
+            ModelError: it is no better than a random order.
         """
-        if not reached > self.mean + self.stderr:
+        if not self.is_beaten(reached):
             raise ModelError(
-                f"{name!r} learned nothing: validation {self.metric} is {reached:.4f}, a random "
-                f"order reaches {self.mean:.4f} ± {self.stderr:.4f}; change its learning rate, "
-                "give it more epochs, or check that its features say anything about the label"
+                f"{name!r} learned nothing: {self.verdict(reached)}; {remedy}, or check that its "
+                "features say anything about the label"
             )
 
 
