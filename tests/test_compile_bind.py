@@ -156,4 +156,6 @@ def test_a_trained_models_graph_binds(spec: DLRM | Reranker, num_scores: int) ->
     kinds = {type(op) for op in bound[0].nodes}
     assert kinds & {CrossLinear, ScaledLinear}
     assert Multiply not in kinds
+    bases = [op.base for op in bound[0].nodes if isinstance(op, ScaledLinear)]
+    assert all(bases)
     Call(1, EXAMPLE_SCHEMA, num_scores).assert_equal((graph, parameters), bound)

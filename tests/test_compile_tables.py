@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from compile_world import Call, random_graph
 from recfunnel.compile.fold import fold
 from recfunnel.compile.hoist import hoist
+from recfunnel.compile.join import join
 from recfunnel.compile.materialise import materialise
 from recfunnel.compile.rewrite import Model
 from recfunnel.core.graph import (
@@ -83,6 +84,25 @@ def test_a_materialised_table_keeps_to_the_budget(spare: int, made: bool) -> Non
     assert (after[0] != model[0]) == made
     if made:
         assert size(after) - size(model) == 8 * (6 * 8 - 6 - 8)
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=SEEDS, budget=BUDGETS, folded=st.booleans())
+def test_joining_changes_no_score(seed: int, budget: int, folded: bool) -> None:
+    model = random_graph(seed)
+    before = fold(*hoist(*model), max_growth_bytes=MANY) if folded else model
+
+    Call(seed).assert_equal(model, join(*before, max_growth_bytes=budget))
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=SEEDS)
+def test_joined_features_are_looked_up_once_and_read_whole(seed: int) -> None:
+    graph, parameters = join(*hoist(*random_graph(seed)), max_growth_bytes=MANY)
+
+    found = [(op.side, op.column) for op in graph.nodes if isinstance(op, Lookup)]
+    assert len(found) == len(set(found))
+    assert join(graph, parameters, max_growth_bytes=0)[0] == graph
 
 
 @pytest.mark.parametrize("outputs", [1, 5])
@@ -199,7 +219,11 @@ def test_neumfs_first_layer_goes_into_the_tables() -> None:
     assert graph is not None
 
     folded = fold(*hoist(graph, parameters), max_growth_bytes=MANY)
+    joined = join(*folded, max_growth_bytes=0)
 
+    assert size(joined) < size(folded)
+    assert sum(isinstance(op, Lookup) for op in joined[0].nodes) == 3
+    Call(0, EXAMPLE_SCHEMA, 0).assert_equal((graph, parameters), joined)
     items = {i for i, side in enumerate(folded[0].sides()) if side == "candidate"}
     layers = [op for i, op in enumerate(folded[0].nodes) if i in items and isinstance(op, Linear)]
     assert all(isinstance(folded[0].nodes[op.x_of], Dense) for op in layers)
@@ -226,6 +250,26 @@ def test_a_computed_embedding_becomes_a_table() -> None:
 
     assert [type(op) for op in graph.nodes] == [Lookup, Dense, Multiply, Linear]
     assert sorted(array.shape for array in parameters.values()) == [(3,), (6, 3)]
+    Call(0).assert_equal(model, (graph, parameters))
+
+
+def test_rows_of_one_id_that_are_added_become_one_table() -> None:
+    model = last(
+        ITEM,
+        OTHER,
+        Lookup(side="candidate", column=0, table="v"),
+        Sum(terms_of=(0, 1, 2)),
+        Relu(x_of=3),
+        Linear(x_of=4, weight="w"),
+        t=(6, 4),
+        u=(6, 4),
+        v=(6, 4),
+        w=(1, 4),
+    )
+
+    graph, parameters = materialise(*model, max_growth_bytes=0)
+
+    assert sum(isinstance(op, Lookup) for op in graph.nodes) == 2
     Call(0).assert_equal(model, (graph, parameters))
 
 

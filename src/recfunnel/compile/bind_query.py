@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from recfunnel.compile.rewrite import Draft, Model, View, doubles, sweep, sweep_until_settled
+from recfunnel.compile.simplify import simplify
 from recfunnel.compile.widths import Parameters
 from recfunnel.core.graph import (
     Concat,
@@ -43,8 +44,8 @@ def bind_query(graph: RankingGraph, parameters: Parameters, *, num_candidates: i
     Returns:
         An equal graph and its parameters.
     """
-    bound = sweep(graph, parameters, _binder(num_candidates))
-    return sweep_until_settled(*bound, _with_base)
+    bound = simplify(*sweep(graph, parameters, _binder(num_candidates)))
+    return simplify(*sweep_until_settled(*bound, _with_base))
 
 
 def _binder(num_candidates: int) -> Callable[[View, Draft, int], int | None]:

@@ -6,7 +6,7 @@ Made for embeddings that are computed rather than stored. Nothing else takes the
 import numpy as np
 
 from recfunnel.compile.evaluate import evaluate_side
-from recfunnel.compile.rewrite import Draft, Model, View, tidy
+from recfunnel.compile.rewrite import Draft, Model, View, sweep, tidy
 from recfunnel.compile.simplify import simplify
 from recfunnel.compile.widths import Parameters
 from recfunnel.core.arrays import DoubleArray, IntArray
@@ -16,6 +16,7 @@ from recfunnel.core.graph import (
     Lookup,
     RankingGraph,
     Slice,
+    Sum,
     parameters_of,
     reads,
 )
@@ -32,8 +33,9 @@ COPIES = (Lookup, Slice, Concat)
 def materialise(graph: RankingGraph, parameters: Parameters, *, max_growth_bytes: int) -> Model:
     """Turn what depends on one categorical feature alone into a lookup.
 
-    The largest such parts are taken whole; each is computed for every id. One is left as it is
-    where its table would make all parameters grow by more than what is left of the budget.
+    The largest such parts are taken whole, terms of sums among them; each is computed for every
+    id. One is left as it is where its table would make all parameters grow by more than what is
+    left of the budget.
 
     Args:
         graph: any.
@@ -43,7 +45,7 @@ def materialise(graph: RankingGraph, parameters: Parameters, *, max_growth_bytes
     Returns:
         An equal graph and its parameters.
     """
-    graph, parameters = simplify(graph, parameters)
+    graph, parameters = sweep(*simplify(graph, parameters), _by_feature)
     while True:
         view = View(graph, parameters)
         for position in _roots(view):
@@ -54,6 +56,17 @@ def materialise(graph: RankingGraph, parameters: Parameters, *, max_growth_bytes
                 break
         else:
             return simplify(graph, parameters)
+
+
+def _by_feature(view: View, draft: Draft, position: int) -> int | None:
+    """Terms of a sum that depend on the same feature alone are summed by themselves."""
+    op, origins = view[position], _origins(view)
+    if not isinstance(op, Sum) or origins[position] is not None:
+        return None
+    groups: dict[object, list[int]] = {}
+    for number, term in enumerate(op.terms_of):
+        groups.setdefault(origins[term] or number, []).append(draft.at(term))
+    return draft.sum([draft.sum(group) for group in groups.values()])
 
 
 def _roots(view: View) -> list[int]:

@@ -11,6 +11,7 @@ from recfunnel.compile.bind_query import bind_query
 from recfunnel.compile.catalogue import CatalogueSplit, split_catalogue
 from recfunnel.compile.fold import fold
 from recfunnel.compile.hoist import hoist
+from recfunnel.compile.join import join
 from recfunnel.compile.materialise import materialise
 from recfunnel.compile.precision import Precisions, choose_precisions
 from recfunnel.compile.program import Precision, Storage
@@ -22,7 +23,10 @@ from recfunnel.core.errors import InvalidInput
 from recfunnel.core.graph import RankingGraph
 from recfunnel.core.spec import Value
 
-PASSES = ("simplify", "materialise", "hoist", "fold", "bind_query", "catalogue", "precision")
+PASSES = (
+    *("simplify", "materialise", "hoist", "bind_query", "fold", "join"),
+    *("catalogue", "precision"),
+)
 """In the order they run."""
 
 
@@ -32,7 +36,7 @@ class CompileOptions(Value, frozen=True):
     Args:
         without: passes to leave out, of `PASSES`; others still simplify what they touch.
         num_candidates: B, how many a query usually has; it decides between dots and matrices.
-        max_growth_bytes: by which tables may grow in `materialise`, and once more in `fold`.
+        max_growth_bytes: by which tables may grow in each of `materialise`, `fold` and `join`.
         layers: precision of long layers.
         tables: storage of tables.
     """
@@ -124,8 +128,9 @@ def compile_graph(
         "simplify": lambda model: simplify(*model),
         "materialise": lambda model: materialise(*model, max_growth_bytes=chosen.max_growth_bytes),
         "hoist": lambda model: hoist(*model),
-        "fold": lambda model: fold(*model, max_growth_bytes=chosen.max_growth_bytes),
         "bind_query": lambda model: bind_query(*model, num_candidates=chosen.num_candidates),
+        "fold": lambda model: fold(*model, max_growth_bytes=chosen.max_growth_bytes),
+        "join": lambda model: join(*model, max_growth_bytes=chosen.max_growth_bytes),
     }
     model, reports = (graph, parameters), []
     for name, run in passes.items():
