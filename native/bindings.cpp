@@ -4,6 +4,7 @@
 #include "kernels.hpp"
 
 namespace recfunnel {
+void bind_cascades(nanobind::module_& module);
 void bind_kernels(nanobind::module_& module);
 void bind_machines(nanobind::module_& module);
 void bind_programs(nanobind::module_& module);
@@ -14,4 +15,5 @@ NB_MODULE(_native, module) {
   recfunnel::bind_kernels(module);
   recfunnel::bind_programs(module);
   recfunnel::bind_machines(module);
+  recfunnel::bind_cascades(module);
 }

@@ -91,3 +91,30 @@ class Machine:
 
 def new_bytes(size: int, huge_pages: bool) -> tuple[NDArray[Any], str]:
     """Zeroed bytes on a 2 MiB boundary, and why they do not lie in huge pages, if so asked."""
+
+class Cascade:
+    """Stages of a pipeline run behind each other; one query at a time, others wait.
+
+    Scores have numbered slots. A stage is its scorers, each a machine, the slots it reads and the
+    one it fills, and how many its last scorer keeps.
+    """
+
+    def __init__(
+        self,
+        stages: list[tuple[list[tuple[object, list[int], int]], int]],
+        num_slots: int,
+        best_first: bool,
+    ) -> None: ...
+    def run(
+        self,
+        categorical: IntArray,
+        dense: FloatArray,
+        lists: list[tuple[IntArray, IntArray, FloatArray | None]],
+        count: int,
+        columns: IntArray | None,
+        rows: IntArray | None,
+        scores: list[FloatArray | None],
+        excluded: IntArray | None,
+        wanted: list[int],
+    ) -> tuple[IntArray, list[FloatArray], list[float]]:
+        """Columns of the survivors, their scores in the wanted slots, seconds of each stage."""

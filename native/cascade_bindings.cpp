@@ -1,0 +1,140 @@
+// Cascades for Python. Calls release the interpreter's lock.
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+
+#include "bound_machine.hpp"
+#include "cascade.hpp"
+
+using namespace nanobind::literals;
+
+namespace recfunnel {
+namespace {
+
+using ScorerFields = std::tuple<nb::object, std::vector<int>, int>;       // machine, given, slot
+using StageFields = std::tuple<std::vector<ScorerFields>, std::int64_t>;  // scorers, num_out
+
+template <class T>
+nb::object copied(std::span<const T> values) {
+  auto* data = new T[std::max<std::size_t>(1, values.size())];
+  std::copy(values.begin(), values.end(), data);
+  const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<1>>(data, {values.size()}, owner));
+}
+
+void check_length(const char* what, std::size_t length, std::int64_t count) {
+  if (static_cast<std::int64_t>(length) != count) {
+    throw InputError(std::string(what) + " are " + std::to_string(length) + " for " +
+                     std::to_string(count) + " candidates");
+  }
+}
+
+class BoundCascade {
+ public:
+  BoundCascade(const std::vector<StageFields>& stages, int num_slots, bool best_first)
+      : cascade_(bound(stages), num_slots, best_first) {
+    for (const auto& [scorers, num_out] : stages) {
+      for (const auto& scorer : scorers) machines_.push_back(std::get<0>(scorer));
+    }
+  }
+
+  nb::tuple run(const Ids& categorical, const Numbers& dense, const std::vector<ListArrays>& lists,
+                std::int64_t count, const std::optional<IdVector>& columns,
+                const std::optional<IdVector>& rows,
+                const std::vector<std::optional<NumberVector>>& scores,
+                const std::optional<IdVector>& excluded, const std::vector<int>& wanted) {
+    Buffers& own = buffers_of_thread();
+    fill(own.context, categorical, dense, lists);
+    if (own.context.num_rows != 1) {
+      throw InputError("a cascade ranks for one query, not for " +
+                       std::to_string(own.context.num_rows));
+    }
+    Offered& offered = own.offered;
+    offered.context = &own.context;
+    offered.count = count;
+    offered.columns = columns ? columns->data() : nullptr;
+    offered.rows = rows ? rows->data() : nullptr;
+    if (columns) check_length("columns", columns->size(), count);
+    if (rows) check_length("rows", rows->size(), count);
+    offered.scores.assign(static_cast<std::size_t>(cascade_.num_slots()), nullptr);
+    for (std::size_t slot = 0; slot < std::min(scores.size(), offered.scores.size()); ++slot) {
+      if (!scores[slot]) continue;
+      check_length("scores", scores[slot]->size(), count);
+      offered.scores[slot] = scores[slot]->data();
+    }
+    for (const int slot : wanted) {
+      if (slot < 0 || slot >= cascade_.num_slots()) throw InputError("no such slot");
+    }
+    own.excluded.clear();
+    if (excluded) own.excluded.assign(excluded->data(), excluded->data() + excluded->size());
+    return call(own, wanted);
+  }
+
+ private:
+  struct Buffers {
+    FeatureArrays context;
+    Offered offered;
+    std::vector<std::int64_t> excluded;
+  };
+
+  static Buffers& buffers_of_thread() {
+    thread_local Buffers buffers;
+    return buffers;
+  }
+
+  static std::vector<CascadeStage> bound(const std::vector<StageFields>& stages) {
+    std::vector<CascadeStage> made;
+    for (const auto& [scorers, num_out] : stages) {
+      CascadeStage& stage = made.emplace_back();
+      stage.num_out = num_out;
+      for (const auto& [machine, given, slot] : scorers) {
+        const auto& bound_machine = nb::cast<const BoundMachine&>(machine);
+        stage.scorers.push_back({bound_machine.machine(), given, slot});
+      }
+    }
+    return made;
+  }
+
+  nb::tuple call(Buffers& own, const std::vector<int>& wanted) {
+    nb::object columns;
+    nb::list scores, seconds;
+    const auto take = [&] {
+      const nb::gil_scoped_acquire acquire;
+      columns = copied(cascade_.columns());
+      for (const int slot : wanted) scores.append(copied(cascade_.scores(slot)));
+      for (const double each : cascade_.stage_seconds()) seconds.append(each);
+    };
+    {
+      const nb::gil_scoped_release release;
+      std::sort(own.excluded.begin(), own.excluded.end());
+      const auto& out = own.excluded;
+      if (!out.empty() && (out.front() < 0 || out.back() >= own.offered.count)) {
+        throw InputError("excluded positions run from " + std::to_string(out.front()) + " to " +
+                         std::to_string(out.back()) + ", allowed 0 to " +
+                         std::to_string(own.offered.count - 1));
+      }
+      own.offered.excluded = out;
+      cascade_.run(own.offered, take);
+    }
+    return nb::make_tuple(columns, scores, seconds);
+  }
+
+  std::vector<nb::object> machines_;  // whose arrays are read
+  Cascade cascade_;
+};
+
+}  // namespace
+
+void bind_cascades(nb::module_& module) {
+  nb::class_<BoundCascade>(module, "Cascade")
+      .def(nb::init<const std::vector<StageFields>&, int, bool>(), "stages"_a, "num_slots"_a,
+           "best_first"_a)
+      .def("run", &BoundCascade::run, "categorical"_a.noconvert(), "dense"_a.noconvert(),
+           "lists"_a.noconvert(), "count"_a, "columns"_a.noconvert().none(),
+           "rows"_a.noconvert().none(), "scores"_a.noconvert(), "excluded"_a.noconvert().none(),
+           "wanted"_a);
+}
+
+}  // namespace recfunnel

@@ -1,0 +1,124 @@
+"""Consecutive stages of a pipeline in one call of the native machine.
+
+Nothing returns to Python between scoring, selecting and the next stage. Letters: n columns that a
+stage reads, S score inputs.
+"""
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from recfunnel.core.arrays import FloatArray
+from recfunnel.runtime import _native
+from recfunnel.runtime.cascade import Cascade, OneByOne, Question, StageRunner, Survivors
+from recfunnel.runtime.native import NativeModel
+from recfunnel.runtime.native_machine import FAULTS, NativeMachine
+
+
+def fused(stages: OneByOne) -> StageRunner:
+    """The same stages in one call, where every model they call runs on the native machine.
+
+    Args:
+        stages: of a cascade whose models are loaded.
+
+    Returns:
+        A runner that answers the same; the one given where some model runs elsewhere.
+    """
+    called = [name for stage in stages.stages for name in stages.cascade.calls[stage]]
+    machines: dict[str, NativeMachine] = {}
+    for name in called:
+        model = stages.cascade.models[name]
+        if not isinstance(model, NativeModel):
+            return stages
+        machines[name] = model.machine
+    return NativeStages(stages, machines)
+
+
+class NativeStages:
+    """Stages that run behind each other inside the native library.
+
+    Every model whose scores are read or written has a numbered slot.
+
+    Args:
+        stages: which, of which cascade.
+        machines: of every model they call, by name.
+    """
+
+    def __init__(self, stages: OneByOne, machines: dict[str, NativeMachine]) -> None:
+        cascade = stages.cascade
+        self._one_by_one, self._cascade = stages, cascade
+        self._first, last = stages.stages[0], stages.stages[-1]
+        self._slots = _slots(stages)
+        ends = last == len(cascade.pipeline.stages) - 1
+        self._wanted = (cascade.pipeline.stages[last].model,) if ends else cascade.carried[last]
+        self._wanted_slots = [self._slots[name] for name in self._wanted]
+        native_stages = [
+            (
+                [self._scorer(name, machines[name]) for name in cascade.calls[number]],
+                cascade.pipeline.stages[number].num_out,
+            )
+            for number in stages.stages
+        ]
+        self._native = _native.Cascade(native_stages, len(self._slots), ends)
+        self.stage_s: tuple[float, ...] = ()
+        """Seconds each stage of the last query took."""
+
+    def run(self, question: Question, before: Survivors | None) -> Survivors:
+        """Run all stages on what the stage before them kept (None when the first is among them).
+
+        Raises:
+            StudyError: the query has fewer candidates than the first stage reads.
+            DataError: an id of the context outside its table.
+            ModelError: a score that is not finite.
+        """
+        try:
+            columns, scores, seconds = self._run(question, before)
+        except FAULTS:
+            self._one_by_one.run(question, before)  # says which model fails, in its own words
+            raise
+        self.stage_s = tuple(seconds)
+        return Survivors(columns, dict(zip(self._wanted, scores, strict=True)))
+
+    def _run(self, question: Question, before: Survivors | None) -> Any:
+        context = question.context
+        columns, excluded = None, None
+        if before is None:
+            offered = self._cascade.offered(question)
+            count = offered.size
+            excluded = question.excluded[question.excluded < count]
+            rows = None if question.candidates is None else question.candidates[:count]
+        else:
+            columns, count = before.columns, before.columns.size
+            rows = None if question.candidates is None else question.candidates[columns]
+        return self._native.run(
+            context.categorical,
+            context.dense,
+            [(r.values, r.offsets, r.weights) for r in context.multi_valued],
+            count,
+            columns,
+            rows,
+            self._known(before),
+            excluded,
+            self._wanted_slots,
+        )
+
+    def _known(self, before: Survivors | None) -> list[FloatArray | None]:
+        """Scores that earlier stages handed on, by slot."""
+        if before is None:
+            return []
+        found = [before.scores.get(name) for name in self._slots]
+        return [None if scores is None else np.ascontiguousarray(scores) for scores in found]
+
+    def _scorer(self, name: str, machine: NativeMachine) -> tuple[object, list[int], int]:
+        inputs = self._cascade.models[name].score_inputs
+        return machine.native, [self._slots[i] for i in inputs], self._slots[name]
+
+
+def _slots(stages: OneByOne) -> dict[str, int]:
+    """A number for every model whose scores these stages read or write, in order of first use."""
+    cascade: Cascade = stages.cascade
+    called = [name for number in stages.stages for name in cascade.calls[number]]
+    read = chain.from_iterable(cascade.models[name].score_inputs for name in called)
+    handed_on = cascade.carried[stages.stages[-1]]
+    return {name: slot for slot, name in enumerate(dict.fromkeys([*read, *called, *handed_on]))}
