@@ -20,6 +20,7 @@ def group(*backends: BackendResult) -> GroupResult:
         setting="plain",
         num_candidates=100,
         num_items=0,
+        largest=False,
         num_threads=1,
         backends=backends,
         foreign_share=0.0,

@@ -12,6 +12,20 @@ Way = Literal["plain", "hoisted", "compiled", "library"]
 done once a query, on a compiled catalogue; or by another library."""
 
 
+SCAN = "ours, scan, bf16"
+"""Name of the back-end that scans a whole catalogue and keeps its best."""
+
+ON_ONE_CORE = ", one core"
+"""Ends the name of a back-end that uses one core where the others use more."""
+
+_SHORT: dict[Precision, str] = {"float32": "fp32", "bfloat16": "bf16", "int8": "int8"}
+
+
+def our_name(way: Way, precision: Precision) -> str:
+    """What our back-end of that kind is called."""
+    return f"ours, {way}, {_SHORT[precision]}"
+
+
 class Timing(Value, frozen=True):
     """Time of one call, back-ends taking turns.
 
@@ -61,8 +75,9 @@ class BackendResult(Value, frozen=True):
         way: how it scores.
         precision: of its arithmetic.
         timing: of its calls.
-        error: largest difference of a score to float64, over the spread of the scores.
-        roof_share: of the bound this machine's peaks set, 0 to 1; None where none is known.
+        error: largest difference of a score to float64, over the largest score.
+        roof_share: least possible time by this machine's peaks over the median, 0 to 1; None
+            where it is not known.
     """
 
     name: str
@@ -81,6 +96,7 @@ class GroupResult(Value, frozen=True):
         setting: whose the features are.
         num_candidates: of a query.
         num_items: of the catalogue; 0 without one.
+        largest: on the largest catalogue of the run.
         num_threads: cores a call may use.
         backends: all of them.
         foreign_share: of the machine, used by other programs meanwhile.
@@ -91,6 +107,7 @@ class GroupResult(Value, frozen=True):
     setting: Setting
     num_candidates: int
     num_items: int
+    largest: bool
     num_threads: int
     backends: tuple[BackendResult, ...]
     foreign_share: float
@@ -137,7 +154,8 @@ class Machine(Value, frozen=True):
     """Where it was measured.
 
     Args:
-        processor: its name and vector instructions.
+        processor: its name.
+        instructions: vector instructions that matter.
         num_cores: this process may use.
         compute_flops_per_s: measured, fp32, one core.
         bandwidth_bytes_per_s: measured, streaming, one core.
@@ -145,6 +163,7 @@ class Machine(Value, frozen=True):
     """
 
     processor: str
+    instructions: tuple[str, ...]
     num_cores: int
     compute_flops_per_s: float
     bandwidth_bytes_per_s: float
@@ -157,6 +176,7 @@ class EngineResult(Value, frozen=True):
     Args:
         machine: where.
         num_rows: of a DLRM's tables.
+        num_items: of the usual catalogue.
         quick: with small tables, for a first look.
         groups: in the order of measuring.
         missing: back-ends that were left out.
@@ -164,6 +184,7 @@ class EngineResult(Value, frozen=True):
 
     machine: Machine
     num_rows: int
+    num_items: int
     quick: bool
     groups: tuple[GroupResult, ...]
     missing: tuple[Missing, ...]

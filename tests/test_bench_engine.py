@@ -1,0 +1,239 @@
+"""The whole measurement on tiny tables, and the verdicts on what it finds."""
+
+import json
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from recfunnel.bench.engine import QUICK, EngineRequest, measure_engine
+from recfunnel.bench.results import (
+    ON_ONE_CORE,
+    SCAN,
+    BackendResult,
+    EngineResult,
+    GroupResult,
+    Machine,
+    Timing,
+    our_name,
+)
+from recfunnel.bench.roof import Bound, call_bound, speed_up_of
+from recfunnel.bench.shapes import Setting, shape_named
+from recfunnel.bench.targets import Verdict, verdicts
+from recfunnel.cli.main import run_command
+from recfunnel.core.errors import StudyError
+from recfunnel.report.engine_tables import engine_tables, machine_line, noise_line
+
+TINY = replace(
+    QUICK,
+    models=("RM_small",),
+    parts=("plain", "catalogue", "largest", "scan", "cores"),
+    candidates=(1, 37, 1024),
+    num_items=1500,
+    largest_items=2000,
+    num_rows=3000,
+    peers=("none",),
+    num_rounds=2,
+    round_s=1e-4,
+)
+
+MACHINE = Machine(
+    processor="some",
+    instructions=("avx512_bf16",),
+    num_cores=2,
+    compute_flops_per_s=1e11,
+    bandwidth_bytes_per_s=2e10,
+    versions={"numpy": "2"},
+)
+
+
+def backend(name: str, median_s: float, way: str = "library", error: float = 0.0) -> BackendResult:
+    precision = "bfloat16" if name.endswith("bf16") else "float32"
+    timing = Timing(rounds_s=(median_s,) * 3, p99_s=1.2 * median_s, num_calls=9)
+    return BackendResult(name=name, way=way, precision=precision, timing=timing, error=error)  # type: ignore[arg-type]
+
+
+def group(setting: Setting, size: int, *backends: BackendResult, **changes: object) -> GroupResult:
+    found = GroupResult(
+        model="RM_small",
+        setting=setting,
+        num_candidates=size,
+        num_items=0 if setting == "plain" else 10**6,
+        largest=False,
+        num_threads=1,
+        backends=backends,
+        foreign_share=0.0,
+        steal_share=0.0,
+    )
+    return replace(found, **changes)
+
+
+def result(*groups: GroupResult) -> EngineResult:
+    return EngineResult(
+        machine=MACHINE, num_rows=1, num_items=10**6, quick=False, groups=groups, missing=()
+    )
+
+
+def measured(*groups: GroupResult) -> dict[str, Verdict]:
+    return {v.what: v for v in verdicts(result(*groups)) if v.measured is not None}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> EngineResult:
+    return measure_engine(TINY, tmp_path_factory.mktemp("cache"))
+
+
+def test_our_scores_equal_float64(tiny: EngineResult) -> None:
+    for each in tiny.groups:
+        for ours in each.backends:
+            assert ours.error < (1e-5 if ours.precision == "float32" else 0.05), ours.name
+
+
+def test_every_part_is_measured(tiny: EngineResult) -> None:
+    sizes = {(g.setting, g.num_candidates, g.num_items, g.num_threads) for g in tiny.groups}
+    assert sizes == {
+        *(("plain", size, 0, 1) for size in (1, 37, 1024)),
+        ("plain", 1024, 0, 2),
+        *(("catalogue", size, 1500, 1) for size in (1, 37, 1024)),
+        ("catalogue", 1500, 1500, 1),
+        ("catalogue", 1024, 2000, 1),
+    }
+    names = {b.name for g in tiny.groups for b in g.backends}
+    ways = [
+        our_name(way, p)
+        for way in ("plain", "hoisted", "compiled")
+        for p in ("float32", "bfloat16")
+    ]  # type: ignore[arg-type]
+    assert names == {*ways, SCAN, our_name("plain", "float32") + ON_ONE_CORE}
+
+
+def test_results_are_drawn(tiny: EngineResult) -> None:
+    tables = engine_tables(tiny)
+    assert tables[-1].name == "targets"
+    assert all(len(row.cells) == len(table.columns) for table in tables for row in table.rows)
+    assert "GFLOP/s" in machine_line(tiny)
+
+
+def test_a_busy_machine_is_said() -> None:
+    busy = group("plain", 1, foreign_share=0.4)
+    assert "40 %" in noise_line(result(busy))
+    assert noise_line(result(group("plain", 1))) == ""
+
+
+def test_a_neumf_is_measured_on_its_own_items(tmp_path: Path) -> None:
+    request = replace(TINY, models=("NeuMF_large",), candidates=(64,))
+    found = measure_engine(request, tmp_path)
+    assert [(g.setting, g.num_items) for g in found.groups] == [("catalogue", 3706)]
+    assert {b.way for b in found.groups[0].backends} == {"hoisted"}
+
+
+def test_a_ratio_is_held_against_the_best_library_of_its_precision() -> None:
+    ours = backend(our_name("plain", "float32"), 1.0, "plain")
+    low = backend(our_name("plain", "bfloat16"), 0.5, "plain")
+    group_ = group(
+        "plain", 1024, ours, low, backend("a", 2.6), backend("b", 3.0), backend("c bf16", 1.5)
+    )
+    found = measured(group_)
+    assert found["plain fp32"].measured == pytest.approx(2.6)
+    assert found["plain fp32"].met
+    assert found["plain bf16"].measured == pytest.approx(3.0)
+    assert found["plain bf16"].met is False
+
+
+def test_without_libraries_no_ratio_is_claimed() -> None:
+    ours = backend(our_name("plain", "float32"), 1.0, "plain")
+    assert "plain fp32" not in measured(group("plain", 1024, ours))
+
+
+def test_the_cascade_is_the_sum_of_its_stages() -> None:
+    name = our_name("compiled", "bfloat16")
+    stages = [
+        group(
+            "catalogue",
+            size,
+            backend(name, ours_s, "compiled"),
+            backend("dlrm layout, eager", theirs_s),
+            model=model,
+        )
+        for model, size, ours_s, theirs_s in (
+            ("RM_small", 4096, 2e-4, 18e-3),
+            ("RM_large", 256, 1e-4, 3e-3),
+        )
+    ]
+    found = measured(*stages)
+    assert found["4096 → 256, compiled bf16"].measured == pytest.approx(3e-4)
+    assert found["4096 → 256, compiled bf16"].met
+    assert found["over dlrm's layout"].measured == pytest.approx(70)
+
+
+def test_two_cores_are_held_against_one() -> None:
+    name = our_name("plain", "float32")
+    both = backend(name + ON_ONE_CORE, 1.9, "plain"), backend(name, 1.0, "plain")
+    found = measured(group("plain", 1024, *both, num_threads=2))
+    assert found["plain fp32, two cores"].measured == pytest.approx(1.9)
+
+
+def test_an_inexact_fp32_is_missed() -> None:
+    wrong = backend(our_name("plain", "float32"), 1.0, "plain", error=1e-3)
+    assert measured(group("plain", 1, wrong))["fp32 against float64"].met is False
+
+
+def test_the_bound_of_a_call_by_hand() -> None:
+    # 2 MFLOP at 100 GFLOP/s is 20 µs, 1 MB at 20 GB/s is 50 µs.
+    assert Bound(2e6, 0).least_s(MACHINE, "float32") == pytest.approx(20e-6)
+    assert Bound(2e6, 0).least_s(MACHINE, "bfloat16") == pytest.approx(10e-6)
+    assert Bound(2e6, 1e6).least_s(MACHINE, "float32") == pytest.approx(50e-6)
+    assert speed_up_of("int8", ("avx2",)) == 1
+
+
+def test_rm_small_has_the_flops_of_its_paper() -> None:
+    from recfunnel.bench.model import build_model
+
+    model = build_model(shape_named("RM_small"), num_rows=1000, seed=0)
+    bound = call_bound(model.graph("plain"), model.parameters, 1)
+    # MACs: bottom 13·64 + 64·4, dots 351·4, top 355·64 + 64.
+    assert bound.flops == 2 * (13 * 64 + 64 * 4 + 351 * 4 + 355 * 64 + 64)
+
+
+def test_the_command_keeps_what_it_prints(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = [
+        *("bench", "engine", "--quick", "--json", "-q", "--out", str(tmp_path)),
+        *("--model", "RM_small", "--part", "plain", "--candidates", "1", "--candidates", "20"),
+        *("--library", "none", "--rows", "2000", "--rounds", "2", "--round-ms", "0.1"),
+    ]
+    assert run_command(arguments) == 0
+    printed = json.loads(capfd.readouterr().out)
+    assert printed == json.loads((tmp_path / "engine.json").read_text())
+    verdict = {target["what"]: target["met"] for target in printed["targets"]}
+    assert verdict["fp32 against float64"] is True
+    assert verdict["plain fp32"] is None
+    lines = (tmp_path / "engine.csv").read_text().splitlines()
+    assert len(lines) == 1 + 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "RM_smal"], "did you mean 'RM_small'"),
+        (["--library", "ONNX"], "no library 'ONNX'"),
+        (["--rows", "10"], "give at least 104"),
+        (["--rows", "0"], "give at least 104"),
+        (["--items", "0"], "0 items, must be at least 1"),
+        (["--part", "everything"], "part"),
+        (["--candidates", "-3"], "-3 candidates, must be at least 1"),
+        (["--rounds", "-1"], "-1 rounds, must be at least 1"),
+        (["--round-ms", "-1"], "must be above 0"),
+    ],
+)
+def test_bad_options_are_said(
+    arguments: list[str], message: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run_command(["bench", "engine", "--quick", "-o", str(tmp_path), *arguments]) == 2
+    assert message in " ".join(capfd.readouterr().err.split())
+
+
+def test_a_request_checks_itself() -> None:
+    with pytest.raises(StudyError, match="0 items, must be at least 1"):
+        EngineRequest(num_items=0)
