@@ -184,7 +184,7 @@ def test_only_long_layers_of_candidates_take_fewer_bits() -> None:
         Linear(x_of=5, weight="short"),
         RowSum(list_column=0, id_column=0, table="r"),
     )
-    shapes = {"t": (9, 64), "u": (9, 64), "long": (63, 64), "short": (1, 63), "r": (9, 9)}
+    shapes = {"t": (9, 64), "u": (9, 64), "long": (31, 64), "short": (1, 31), "r": (9, 9)}
     parameters = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     model = RankingGraph(nodes=nodes, score_of=6), parameters
 
