@@ -191,6 +191,16 @@ class Features:
         return Features(arrays[f"{prefix}.categorical"], arrays[f"{prefix}.dense"], tuple(multi))
 
     @staticmethod
+    def unknown(schema: FeatureSchema, side: Side, num_rows: int) -> "Features":
+        """Rows as a schema has them, with unknown ids, zeros and empty lists."""
+        lists = (Ragged.from_rows([[]] * num_rows) for _ in schema.select(side, "multi_valued"))
+        return Features(
+            np.full((num_rows, len(schema.select(side, "categorical"))), UNKNOWN_ID, np.int64),
+            np.zeros((num_rows, len(schema.select(side, "dense"))), np.float32),
+            tuple(lists),
+        )
+
+    @staticmethod
     def empty(num_rows: int) -> "Features":
         """Rows about which nothing is known."""
         return Features(np.zeros((num_rows, 0), np.int64), np.zeros((num_rows, 0), np.float32))
