@@ -155,3 +155,23 @@ def test_one_item_is_renewed_alone() -> None:
     assert not np.array_equal(records, before)
     with pytest.raises(InvalidInput, match="2 items for 1 records"):
         update_records(split, records, rows[:1], changed)
+
+
+@pytest.mark.parametrize(("num_inputs", "width"), [(1, 1), (6, 6), (8, 64)])
+def test_a_layer_with_few_inputs_is_computed_anew(num_inputs: int, width: int) -> None:
+    """Storing 6 numbers and 6 x 64 multiply-adds beat storing 64 numbers; 8 do not."""
+    graph = last(
+        Lookup(side="candidate", column=0, table="t"),
+        USER,
+        Linear(x_of=0, weight="w", bias="b"),
+        Linear(x_of=1, weight="v"),
+        Sum(terms_of=(2, 3)),
+        Relu(x_of=4),
+        Linear(x_of=5, weight="h"),
+    )
+    shapes = {"t": (6, num_inputs), "w": (64, num_inputs), "b": (64,), "v": (64, 4), "h": (64,)}
+    parameters = {name: RNG.normal(size=shape) for name, shape in shapes.items()}
+    split, call = split_catalogue(graph, parameters), Call(0)
+
+    assert split.width == width
+    assert_allclose(from_records(split, call), call.scores(graph, parameters), rtol=1e-4, atol=1e-4)

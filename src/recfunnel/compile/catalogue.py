@@ -16,10 +16,15 @@ from recfunnel.compile.widths import Parameters, node_widths
 from recfunnel.core.arrays import FloatArray, IntArray
 from recfunnel.core.errors import InvalidInput
 from recfunnel.core.features import Features
-from recfunnel.core.graph import Concat, RankingGraph, Record, reads
+from recfunnel.core.graph import Concat, Linear, RankingGraph, Record, reads
 
 STEP_BYTES = 64 * 2**20
 """Values of the candidate's side held at once while records are made, in float64."""
+
+MACS_PER_NUMBER = 8
+"""What reading one more number of a record is reckoned to cost, in multiply-adds. Records that come
+from memory at 65 million cache lines a second cost about 50 a number (one core, AVX-512, float32),
+records in the cache a few."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,8 +50,10 @@ def split_catalogue(graph: RankingGraph, parameters: Parameters) -> CatalogueSpl
     """Cut a graph where the candidate's side ends.
 
     Stored is what pairs read of the candidate's side, each once: vectors, and layers on vectors as
-    their results. A concatenation's parts that are read alone as well are stored with it. The
-    score itself is stored when it depends on the item alone. `RowSum` still reads the item's id.
+    their results, unless the layer's input is so much shorter that computing it anew is less than
+    reading it (see `MACS_PER_NUMBER`). A concatenation's parts that are read alone as well are
+    stored with it. The score itself is stored when it depends on the item alone. `RowSum` still
+    reads the item's id.
 
     Args:
         graph: hoisted, so that work on the item alone is known to be.
@@ -56,7 +63,8 @@ def split_catalogue(graph: RankingGraph, parameters: Parameters) -> CatalogueSpl
         Both halves; W is 0 when nothing is read of the candidate but by `RowSum`.
     """
     view = View(graph, parameters)
-    stored = _frontier(view)
+    anew = _computed_anew(view)
+    stored = _frontier(view, anew)
     places: dict[int, Record] = {}
     parts: list[int] = []
     width = 0
@@ -67,7 +75,7 @@ def split_catalogue(graph: RankingGraph, parameters: Parameters) -> CatalogueSpl
             parts.append(position)
             width += view.widths[position]
     items = _items(view, parts)
-    pairs = _pairs(view, {position: places[position] for position in stored})
+    pairs = _pairs(view, {position: places[position] for position in stored}, anew)
     return CatalogueSplit(*items, *pairs, width)
 
 
@@ -119,14 +127,25 @@ def _records_of(split: CatalogueSplit, items: Features) -> FloatArray:
     return values[split.items.score_of].astype(np.float32)
 
 
-def _frontier(view: View) -> list[int]:
+def _computed_anew(view: View) -> set[int]:
+    """Layers of the candidate's side that are cheaper to compute for a pair than to read."""
+    found = set()
+    for position, op in enumerate(view.graph.nodes):
+        if isinstance(op, Linear) and view.sides[position] == "candidate":
+            K, N = view.widths[op.x_of], view.widths[position]
+            if position != view.graph.score_of and K * N < MACS_PER_NUMBER * (N - K):
+                found.add(position)
+    return found.intersection(_frontier(view, set()))
+
+
+def _frontier(view: View, anew: set[int]) -> list[int]:
     """Nodes of the candidate's side that pairs read; the score, if it is one."""
     found = {
         read
         for position, op in enumerate(view.graph.nodes)
-        if view.sides[position] == "pair"
+        if view.sides[position] == "pair" or position in anew
         for read in reads(op)
-        if view.sides[read] == "candidate"
+        if view.sides[read] == "candidate" and read not in anew
     }
     score = view.graph.score_of
     if view.sides[score] == "candidate":
@@ -156,11 +175,13 @@ def _items(view: View, parts: list[int]) -> tuple[RankingGraph, Parameters]:
     return tidy(draft.finish(record), draft.parameters)
 
 
-def _pairs(view: View, stored: dict[int, Record]) -> tuple[RankingGraph, Parameters]:
+def _pairs(
+    view: View, stored: dict[int, Record], anew: set[int]
+) -> tuple[RankingGraph, Parameters]:
     draft = Draft(view.parameters)
     for position, op in enumerate(view.graph.nodes):
         if position in stored:
             draft.move(position, draft.add(stored[position]))
-        elif view.sides[position] != "candidate" or isinstance(op, Record):
+        elif view.sides[position] != "candidate" or position in anew or isinstance(op, Record):
             draft.move(position, draft.copy(op))
     return tidy(draft.finish(draft.at(view.graph.score_of)), draft.parameters)
