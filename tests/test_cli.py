@@ -11,7 +11,10 @@ from recfunnel.cli.main import run_command
 from recfunnel.cli.options import StudyOptions
 from recfunnel.cli.verbs import app
 
-VERBS = ("run", "data", "train", "score", "profile", "plan", "verify", "report", "recipes", "bench")
+VERBS = (
+    *("run", "data", "train", "score", "profile", "plan", "verify", "report", "recipes", "bench"),
+    "explain",
+)
 OPTIONS = (
     "out",
     "data",
