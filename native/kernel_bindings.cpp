@@ -270,8 +270,7 @@ Made<float> pair_dots(const std::string& isa, const Given<float>& x, int dim, in
   const Memory<float> in(x);
   Memory<float> out(num_dots * lanes);
   for (int i = 0; i < repeat; ++i) {
-    kernels_named(isa.c_str())
-        .pair_dots(in.get(), int(num_vectors), dim, int(lanes), out.get());
+    kernels_named(isa.c_str()).pair_dots(in.get(), int(num_vectors), dim, int(lanes), out.get());
   }
   return std::move(out).array({num_dots, lanes});
 }

@@ -30,9 +30,7 @@ struct Candidate {
 };
 
 #ifdef RECFUNNEL_X86
-bool runs_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
+bool runs_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool runs_avx512() {
   return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
@@ -78,13 +76,13 @@ const Kernels& kernels_named(const char* name) {
   for (const Candidate& candidate : kSets) {
     if (std::string(name) != candidate.set->name) continue;
     if (candidate.runs()) return *candidate.set;
-    throw std::runtime_error(
-        std::string("this processor cannot run the instruction set '") + name + "'; it runs " +
-        names_where([](const Candidate& each) { return each.runs(); }) +
-        " (RECFUNNEL_ISA names one; unset, the best is taken)");
+    throw std::runtime_error(std::string("this processor cannot run the instruction set '") + name +
+                             "'; it runs " +
+                             names_where([](const Candidate& each) { return each.runs(); }) +
+                             " (RECFUNNEL_ISA names one; unset, the best is taken)");
   }
-  throw std::invalid_argument(std::string("no instruction set is called '") + name + "'; known: " +
-                              names_where([](const Candidate&) { return true; }));
+  throw std::invalid_argument(std::string("no instruction set is called '") + name +
+                              "'; known: " + names_where([](const Candidate&) { return true; }));
 }
 
 const Kernels& kernels() {

@@ -12,30 +12,36 @@ namespace recfunnel::RECFUNNEL_SET {
 // Vectors by vectors in one block; their sums fill the registers.
 inline constexpr int kBlock = kWidth == 16 ? 4 : 3;
 
-// Dots of X vectors with Y others, kWidth lanes. put(i, j, dot) takes them; of a triangle those with
-// j < i alone, the vectors being the same.
+// Dots of X vectors with Y others, kWidth lanes. put(i, j, dot) takes them; of a triangle those
+// with j < i alone, the vectors being the same.
 template <int X, int Y, bool Triangle, class XAt, class YAt, class Put>
 RF_INLINE void dots_block(int dim, XAt x_at, YAt y_at, Put put) {
   Floats sums[X][Y] = {};
   for (int d = 0; d < dim; ++d) {
     Floats y[Y];
-    RF_UNROLL for (int j = 0; j < Y; ++j) y[j] = y_at(j, d);
-    RF_UNROLL for (int i = 0; i < X; ++i) {
+    RF_UNROLL
+    for (int j = 0; j < Y; ++j) y[j] = y_at(j, d);
+    RF_UNROLL
+    for (int i = 0; i < X; ++i) {
       const Floats x = Triangle ? y[i < Y ? i : 0] : x_at(i, d);
-      RF_UNROLL for (int j = 0; j < Y; ++j) {
+      RF_UNROLL
+      for (int j = 0; j < Y; ++j) {
         if (!Triangle || j < i) sums[i][j] = multiply_added(sums[i][j], x, y[j]);
       }
     }
   }
-  RF_UNROLL for (int i = 0; i < X; ++i) {
-    RF_UNROLL for (int j = 0; j < Y; ++j) {
+  RF_UNROLL
+  for (int i = 0; i < X; ++i) {
+    RF_UNROLL
+    for (int j = 0; j < Y; ++j) {
       if (!Triangle || j < i) put(i, j, sums[i][j]);
     }
   }
 }
 
 // lanes = 1: dots of each of x with each of y, put(v, u, dots, count) taking those of vector v with
-// `count` vectors of y from the u-th on. Vectors of y are put into lanes, a few dimensions at a time.
+// `count` vectors of y from the u-th on. Vectors of y are put into lanes, a few dimensions at a
+// time.
 template <class Put>
 RF_INLINE void dots_of_one(const float* x, int num_x, const float* y, int num_y, int dim,
                            bool triangle, Put put) {
@@ -56,17 +62,21 @@ RF_INLINE void dots_of_one(const float* x, int num_x, const float* y, int num_y,
         with_constant<kVectors>(smaller(kVectors, num_x - v), [&](auto constant) {
           constexpr int kNow = decltype(constant)::value;
           Floats sums[kNow];
-          RF_UNROLL for (int i = 0; i < kNow; ++i) {
+          RF_UNROLL
+          for (int i = 0; i < kNow; ++i) {
             sums[i] = begin == 0 ? Floats{} : put(v + i, u, Floats{}, 0);
           }
           const float* from = x + std::ptrdiff_t{v} * dim + begin;
           for (int d = 0; d < num_dims; ++d) {
             const Floats other = load(turned + d * kWidth);
-            RF_UNROLL for (int i = 0; i < kNow; ++i) {
-              sums[i] = multiply_added(sums[i], broadcast(from[std::ptrdiff_t{i} * dim + d]), other);
+            RF_UNROLL
+            for (int i = 0; i < kNow; ++i) {
+              sums[i] =
+                  multiply_added(sums[i], broadcast(from[std::ptrdiff_t{i} * dim + d]), other);
             }
           }
-          RF_UNROLL for (int i = 0; i < kNow; ++i) put(v + i, u, sums[i], count);
+          RF_UNROLL
+          for (int i = 0; i < kNow; ++i) put(v + i, u, sums[i], count);
         });
       }
     }

@@ -1,7 +1,7 @@
 // One set of kernels: this file is compiled once for each instruction set, RECFUNNEL_SET naming it.
-#include "kernels.hpp"
 #include "dots.hpp"
 #include "elementwise.hpp"
+#include "kernels.hpp"
 #include "linear.hpp"
 #include "packing.hpp"
 #include "rows.hpp"

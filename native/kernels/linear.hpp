@@ -2,7 +2,7 @@
 //
 // An output of a candidate is one chain of multiply-adds over the inputs, in order, whatever the
 // number of lanes and the place among them: results depend on the candidate alone. (The only output
-// of a group 1 wide is summed in kWidth chains, again the same ones for any number of lanes.)
+// of a group 1 wide is summed in kChains chains, again the same ones for any number of lanes.)
 #pragma once
 
 #include "kernels.hpp"
@@ -11,9 +11,21 @@
 
 namespace recfunnel::RECFUNNEL_SET {
 
+inline constexpr int kChains = kWidth < 8 ? kWidth : 8;
+
+// The first Width (or kWidth) words.
+template <int Width>
+RF_INLINE Words load_words(const std::uint32_t* words) {
+  if constexpr (Width >= kWidth) {
+    return load(words);
+  } else {
+    return load_first(words, Width);
+  }
+}
+
 // A *kind* of arithmetic says what a step (a word of weights) does: `weights` decodes words; inputs
 // come from `at` (of one step, for kWidth lanes), `one` (lanes = 1: for all of a register) and
-// `consecutive` (lanes = 1: of kWidth steps); `multiply_add` takes both.
+// `consecutive` (lanes = 1: of `count` <= kChains steps); `multiply_add` takes both.
 
 struct Float32 {
   using Sum = Floats;
@@ -29,10 +41,7 @@ struct Float32 {
     return load(in + std::ptrdiff_t{step} * lanes + lane);
   }
   RF_INLINE Floats one(int step) const { return broadcast(in[step]); }
-  RF_INLINE Floats consecutive(int step) const { return load(in + step); }
-  RF_INLINE Floats last_consecutive(int step, int count) const {
-    return load_first(in + step, count);
-  }
+  RF_INLINE Floats consecutive(int step, int count) const { return load_first(in + step, count); }
   RF_INLINE static void multiply_add(Floats& sum, Floats weight, Floats input) {
     sum = multiply_added(sum, weight, input);
   }
@@ -55,10 +64,7 @@ struct BFloat16 {
     return load(in + std::ptrdiff_t{step} * lanes + lane);
   }
   RF_INLINE Words one(int step) const { return broadcast(in[step]); }
-  RF_INLINE Words consecutive(int step) const { return load(in + step); }
-  RF_INLINE Words last_consecutive(int step, int count) const {
-    return as_words(load_first(reinterpret_cast<const float*>(in + step), count));
-  }
+  RF_INLINE Words consecutive(int step, int count) const { return load_first(in + step, count); }
   RF_INLINE static void multiply_add(Floats& sum, Words weight, Words input) {
     sum = _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(weight),
                            reinterpret_cast<__m512bh>(input));
@@ -118,9 +124,7 @@ struct BFloat16 {
   int lanes;
   int num_inputs;
 
-  RF_INLINE static Pair weights(Words words) {
-    return {low_bfloat16(words), high_bfloat16(words)};
-  }
+  RF_INLINE static Pair weights(Words words) { return {low_bfloat16(words), high_bfloat16(words)}; }
   RF_INLINE Pair at(int step, int lane) const {
     const float* row = in + std::ptrdiff_t{2} * step * lanes + lane;
     return {load(row), load(row + lanes)};
@@ -133,25 +137,17 @@ struct BFloat16 {
     return {broadcast(in[2 * step]), broadcast(in[2 * step + 1])};
   }
   RF_INLINE Pair one_half(int step) const { return {broadcast(in[2 * step]), Floats{}}; }
-  RF_INLINE Pair consecutive(int step) const { return split(in + 2 * step); }
-  RF_INLINE Pair last_consecutive(int step, int) const {
-    alignas(64) float copy[2 * kWidth] = {};
-    for (int i = 2 * step; i < num_inputs; ++i) copy[i - 2 * step] = in[i];
-    return split(copy);
+  RF_INLINE Pair consecutive(int step, int count) const {
+    Pair pair = {};
+    for (int i = 0; i < count; ++i) {
+      pair.low[i] = in[2 * (step + i)];
+      if (2 * (step + i) + 1 < num_inputs) pair.high[i] = in[2 * (step + i) + 1];
+    }
+    return pair;
   }
   RF_INLINE static void multiply_add(Floats& sum, Pair weight, Pair input) {
     sum = multiply_added(sum, weight.low, input.low);
     sum = multiply_added(sum, weight.high, input.high);
-  }
-
- private:
-  RF_INLINE static Pair split(const float* values) {
-    alignas(64) float low[kWidth], high[kWidth];
-    for (int i = 0; i < kWidth; ++i) {
-      low[i] = values[2 * i];
-      high[i] = values[2 * i + 1];
-    }
-    return {load(low), load(high)};
   }
 };
 
@@ -175,24 +171,21 @@ struct Int8 {
     return load(in + std::ptrdiff_t{step} * lanes + lane);
   }
   RF_INLINE Words one(int step) const { return broadcast(in[step]); }
-  RF_INLINE Words consecutive(int step) const { return load(in + step); }
-  RF_INLINE Words last_consecutive(int step, int count) const {
-    return as_words(load_first(reinterpret_cast<const float*>(in + step), count));
-  }
+  RF_INLINE Words consecutive(int step, int count) const { return load_first(in + step, count); }
   RF_INLINE static void multiply_add(Ints& sum, Words weight, Words input) {
 #if defined(__AVX512VNNI__)
     sum = reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum),
                                                      reinterpret_cast<__m512i>(input),
                                                      reinterpret_cast<__m512i>(weight)));
 #elif defined(__AVX512BW__)
-    sum += reinterpret_cast<Ints>(_mm512_madd_epi16(reinterpret_cast<__m512i>(input),
-                                                    reinterpret_cast<__m512i>(weight)));
+    sum += reinterpret_cast<Ints>(
+        _mm512_madd_epi16(reinterpret_cast<__m512i>(input), reinterpret_cast<__m512i>(weight)));
 #elif defined(__AVX2__)
-    sum += reinterpret_cast<Ints>(_mm256_madd_epi16(reinterpret_cast<__m256i>(input),
-                                                    reinterpret_cast<__m256i>(weight)));
+    sum += reinterpret_cast<Ints>(
+        _mm256_madd_epi16(reinterpret_cast<__m256i>(input), reinterpret_cast<__m256i>(weight)));
 #elif defined(__SSE2__)
-    sum += reinterpret_cast<Ints>(_mm_madd_epi16(reinterpret_cast<__m128i>(input),
-                                                 reinterpret_cast<__m128i>(weight)));
+    sum += reinterpret_cast<Ints>(
+        _mm_madd_epi16(reinterpret_cast<__m128i>(input), reinterpret_cast<__m128i>(weight)));
 #else
     sum += (as_ints(input << 16) >> 16) * (as_ints(weight << 16) >> 16);
     sum += (as_ints(input) >> 16) * (as_ints(weight) >> 16);
@@ -321,6 +314,19 @@ constexpr int num_block_outputs(int lane_registers, int width) {
   return width < wanted ? width : wanted;
 }
 
+// Calls `call` with a number of registers, as a constant, and the first lane, for stretches of
+// lanes.
+template <int Most, class Call>
+RF_INLINE void in_stretches(int lanes, Call call) {
+  const int num_registers = lanes / kWidth;
+  for (int done = 0; done < num_registers;) {
+    const int left = num_registers - done;
+    const int now = Most == 3 && left == 4 ? 2 : smaller(left, Most);
+    with_constant<Most>(now, [&](auto constant) { call(constant, done * kWidth); });
+    done += now;
+  }
+}
+
 // Outputs [output, output + NumOutputs) for LaneRegisters · kWidth lanes from `lane` on. `words`
 // begins at the first of these outputs, in a group `Width` wide.
 template <int Width, int NumOutputs, int LaneRegisters, class Kind>
@@ -328,8 +334,10 @@ void linear_block(const std::uint32_t* words, const Layout& layout, const Kind& 
                   const Finish<Kind>& finish, int output, int lane) {
   typename Kind::Sum sums[NumOutputs][LaneRegisters];
   const int num_valid = smaller(NumOutputs, layout.num_outputs - output);
-  RF_UNROLL for (int n = 0; n < NumOutputs; ++n) {
-    RF_UNROLL for (int m = 0; m < LaneRegisters; ++m) {
+  RF_UNROLL
+  for (int n = 0; n < NumOutputs; ++n) {
+    RF_UNROLL
+    for (int m = 0; m < LaneRegisters; ++m) {
       sums[n][m] = typename Kind::Sum{};
       if constexpr (!Kind::kIsInteger) {
         if (n < num_valid) sums[n][m] = finish.start(output + n, lane + m * kWidth);
@@ -338,10 +346,13 @@ void linear_block(const std::uint32_t* words, const Layout& layout, const Kind& 
   }
   const auto step = [&](auto input_at) {
     decltype(input_at(0)) inputs[LaneRegisters];
-    RF_UNROLL for (int m = 0; m < LaneRegisters; ++m) inputs[m] = input_at(m);
-    RF_UNROLL for (int n = 0; n < NumOutputs; ++n) {
+    RF_UNROLL
+    for (int m = 0; m < LaneRegisters; ++m) inputs[m] = input_at(m);
+    RF_UNROLL
+    for (int n = 0; n < NumOutputs; ++n) {
       const auto weight = Kind::weights(broadcast(words[n]));
-      RF_UNROLL for (int m = 0; m < LaneRegisters; ++m) {
+      RF_UNROLL
+      for (int m = 0; m < LaneRegisters; ++m) {
         Kind::multiply_add(sums[n][m], weight, inputs[m]);
       }
     }
@@ -355,9 +366,11 @@ void linear_block(const std::uint32_t* words, const Layout& layout, const Kind& 
   if constexpr (Kind::kReadsPairs) {
     if (half) step([&](int m) { return kind.at_half(num_whole, lane + m * kWidth); });
   }
-  RF_UNROLL for (int n = 0; n < NumOutputs; ++n) {
+  RF_UNROLL
+  for (int n = 0; n < NumOutputs; ++n) {
     if (n >= num_valid) break;
-    RF_UNROLL for (int m = 0; m < LaneRegisters; ++m) {
+    RF_UNROLL
+    for (int m = 0; m < LaneRegisters; ++m) {
       const int at = lane + m * kWidth;
       if constexpr (Kind::kIsInteger) {
         finish.put(finish.scaled(sums[n][m], output + n, at, finish.start(output + n, at)),
@@ -373,102 +386,97 @@ void linear_block(const std::uint32_t* words, const Layout& layout, const Kind& 
 template <int Width, class Kind>
 void linear_group(const std::uint32_t* words, const Layout& layout, const Kind& kind,
                   const Finish<Kind>& finish, int first_output) {
-  const int num_registers = finish.args.lanes / kWidth;
-  for (int done = 0; done < num_registers;) {
-    const int left = num_registers - done;
-    const int now = left == 4 ? 2 : smaller(left, kMostLaneRegisters<Kind>);
-    with_constant<kMostLaneRegisters<Kind>>(now, [&](auto constant) {
-      constexpr int kRegisters = decltype(constant)::value;
-      constexpr int kOutputs = num_block_outputs(kRegisters, Width);
-      for (int n = 0; n < Width && first_output + n < layout.num_outputs; n += kOutputs) {
-        linear_block<Width, kOutputs, kRegisters>(words + n, layout, kind, finish,
-                                                  first_output + n, done * kWidth);
-      }
-    });
-    done += now;
-  }
+  in_stretches<kMostLaneRegisters<Kind>>(finish.args.lanes, [&](auto constant, int lane) {
+    constexpr int kRegisters = decltype(constant)::value;
+    constexpr int kOutputs = num_block_outputs(kRegisters, Width);
+    for (int n = 0; n < Width && first_output + n < layout.num_outputs; n += kOutputs) {
+      linear_block<Width, kOutputs, kRegisters>(words + n, layout, kind, finish, first_output + n,
+                                                lane);
+    }
+  });
 }
 
-// Adds up kWidth values, in the same order whether they are registers of lanes or single numbers.
+// Adds up kChains values, in the same order whether they are registers of lanes or single numbers.
 template <class Value>
-RF_INLINE Value tree_sum(Value (&values)[kWidth]) {
-  RF_UNROLL for (int half = kWidth / 2; half > 0; half /= 2) {
-    RF_UNROLL for (int i = 0; i < half; ++i) values[i] += values[i + half];
+RF_INLINE Value chains_sum(const Value (&chains)[kChains]) {
+  Value values[kChains];
+  RF_UNROLL
+  for (int i = 0; i < kChains; ++i) values[i] = chains[i];
+  RF_UNROLL
+  for (int half = kChains / 2; half > 0; half /= 2) {
+    RF_UNROLL
+    for (int i = 0; i < half; ++i) values[i] += values[i + half];
   }
   return values[0];
 }
 
-// A group 1 wide: step s goes to sum s mod kWidth.
-template <class Kind>
+// A group 1 wide: step s goes to chain s mod kChains.
+template <int LaneRegisters, class Kind>
 void linear_single(const std::uint32_t* words, const Layout& layout, const Kind& kind,
-                   const Finish<Kind>& finish, int output) {
+                   const Finish<Kind>& finish, int output, int lane) {
   const bool half = Kind::kReadsPairs && layout.num_inputs % 2 != 0;
   const int num_whole = layout.num_steps - half;
-  for (int lane = 0; lane < finish.args.lanes; lane += kWidth) {
-    typename Kind::Sum sums[kWidth] = {};
-    int s = 0;
-    for (; s + kWidth <= num_whole; s += kWidth) {
-      RF_UNROLL for (int i = 0; i < kWidth; ++i) {
-        Kind::multiply_add(sums[i], Kind::weights(broadcast(words[s + i])), kind.at(s + i, lane));
+  typename Kind::Sum sums[LaneRegisters][kChains] = {};
+  const auto step = [&](int s, int chain, auto input_at) {
+    const auto weight = Kind::weights(broadcast(words[s]));
+    RF_UNROLL
+    for (int m = 0; m < LaneRegisters; ++m) {
+      Kind::multiply_add(sums[m][chain], weight, input_at(m));
+    }
+  };
+  int first = 0;
+  for (; first + kChains <= num_whole; first += kChains) {
+    RF_UNROLL
+    for (int i = 0; i < kChains; ++i) {
+      step(first + i, i, [&](int m) { return kind.at(first + i, lane + m * kWidth); });
+    }
+  }
+  RF_UNROLL
+  for (int i = 0; i < kChains; ++i) {
+    if (first + i < num_whole) {
+      step(first + i, i, [&](int m) { return kind.at(first + i, lane + m * kWidth); });
+    } else if constexpr (Kind::kReadsPairs) {
+      if (half && first + i == num_whole) {
+        step(first + i, i, [&](int m) { return kind.at_half(first + i, lane + m * kWidth); });
       }
     }
-    RF_UNROLL for (int i = 0; i < kWidth; ++i) {
-      if (s + i < num_whole) {
-        Kind::multiply_add(sums[i], Kind::weights(broadcast(words[s + i])), kind.at(s + i, lane));
-      } else if constexpr (Kind::kReadsPairs) {
-        if (half && s + i == num_whole) {
-          Kind::multiply_add(sums[i], Kind::weights(broadcast(words[s + i])),
-                             kind.at_half(s + i, lane));
-        }
-      }
-    }
-    const auto sum = tree_sum(sums);
-    const Floats start = finish.start(output, lane);
+  }
+  RF_UNROLL
+  for (int m = 0; m < LaneRegisters; ++m) {
+    const int at = lane + m * kWidth;
+    const Floats start = finish.start(output, at);
     if constexpr (Kind::kIsInteger) {
-      finish.put(finish.scaled(sum, output, lane, start), output, lane);
+      finish.put(finish.scaled(chains_sum(sums[m]), output, at, start), output, at);
     } else {
-      finish.put(sum + start, output, lane);
+      finish.put(chains_sum(sums[m]) + start, output, at);
     }
   }
 }
 
-// The same with one lane: a register holds the sums.
+// The same with one lane: a register holds the chains.
 template <class Kind>
 void vector_single(const std::uint32_t* words, const Layout& layout, const Kind& kind,
                    const Finish<Kind>& finish, int output) {
   typename Kind::Sum sum = {};
+  const int num_whole = layout.num_inputs / (Kind::kReadsPairs ? 2 : 1);
   int s = 0;
-  // A pair that is only half there is left to `last_consecutive`.
-  const int num_whole =
-      layout.num_steps - (Kind::kReadsPairs && layout.num_inputs % 2 != 0 ? 1 : 0);
-  for (; s + kWidth <= num_whole; s += kWidth) {
-    Kind::multiply_add(sum, Kind::weights(load(words + s)), kind.consecutive(s));
+  for (; s + kChains <= layout.num_steps && s + kChains <= num_whole; s += kChains) {
+    Kind::multiply_add(sum, Kind::weights(load_words<kChains>(words + s)),
+                       kind.consecutive(s, kChains));
   }
   if (s < layout.num_steps) {
     const int left = layout.num_steps - s;
-    const Words last = as_words(load_first(reinterpret_cast<const float*>(words + s), left));
-    Kind::multiply_add(sum, Kind::weights(last), kind.last_consecutive(s, left));
+    Kind::multiply_add(sum, Kind::weights(load_first(words + s, left)), kind.consecutive(s, left));
   }
-  using Value = decltype(sum[0] + sum[0]);
-  Value values[kWidth];
-  for (int i = 0; i < kWidth; ++i) values[i] = sum[i];
+  decltype(sum[0] + sum[0]) chains[kChains];
+  for (int i = 0; i < kChains; ++i) chains[i] = sum[i];
   typename Kind::Sum total = {};
-  total[0] = tree_sum(values);
+  total[0] = chains_sum(chains);
   const Floats start = finish.start_outputs(output, 1);
   if constexpr (Kind::kIsInteger) {
     finish.put_outputs(finish.scaled_outputs(total, output, start), output, 1);
   } else {
     finish.put_outputs(total + start, output, 1);
-  }
-}
-
-// The first Width (or kWidth) words.
-template <int Width>
-RF_INLINE Words load_words(const std::uint32_t* words) {
-  if constexpr (Width >= kWidth) {
-    return load(words);
-  } else {
-    return as_words(load_first(reinterpret_cast<const float*>(words), Width));
   }
 }
 
@@ -482,8 +490,10 @@ void vector_groups(const std::uint32_t* words, std::size_t group_words, const La
     const int left = layout.num_outputs - first_output - group * Width - r * kWidth;
     return left < 0 ? 0 : smaller(left, kWidth);
   };
-  RF_UNROLL for (int g = 0; g < NumGroups; ++g) {
-    RF_UNROLL for (int r = 0; r < kRegisters; ++r) {
+  RF_UNROLL
+  for (int g = 0; g < NumGroups; ++g) {
+    RF_UNROLL
+    for (int r = 0; r < kRegisters; ++r) {
       sums[g][r] = typename Kind::Sum{};
       if constexpr (!Kind::kIsInteger) {
         sums[g][r] = finish.start_outputs(first_output + g * Width + r * kWidth, valid(g, r));
@@ -491,8 +501,10 @@ void vector_groups(const std::uint32_t* words, std::size_t group_words, const La
     }
   }
   const auto step = [&](auto input) {
-    RF_UNROLL for (int g = 0; g < NumGroups; ++g) {
-      RF_UNROLL for (int r = 0; r < kRegisters; ++r) {
+    RF_UNROLL
+    for (int g = 0; g < NumGroups; ++g) {
+      RF_UNROLL
+      for (int r = 0; r < kRegisters; ++r) {
         const Words word = load_words<Width>(words + g * group_words + r * kWidth);
         Kind::multiply_add(sums[g][r], Kind::weights(word), input);
       }
@@ -505,8 +517,10 @@ void vector_groups(const std::uint32_t* words, std::size_t group_words, const La
   if constexpr (Kind::kReadsPairs) {
     if (half) step(kind.one_half(num_whole));
   }
-  RF_UNROLL for (int g = 0; g < NumGroups; ++g) {
-    RF_UNROLL for (int r = 0; r < kRegisters; ++r) {
+  RF_UNROLL
+  for (int g = 0; g < NumGroups; ++g) {
+    RF_UNROLL
+    for (int r = 0; r < kRegisters; ++r) {
       const int output = first_output + g * Width + r * kWidth;
       if constexpr (Kind::kIsInteger) {
         const Floats start = finish.start_outputs(output, valid(g, r));
@@ -524,9 +538,12 @@ void linear_of(const std::uint32_t* packed, const Layout& layout, const Kind& ki
   constexpr int kGroupsAtOnce = kWidth == 4 ? 2 : 4;
   const auto with_last_width = [&](auto call) {
     switch (layout.last_width) {
-      case 16: return call(Constant<16>{});
-      case 8: return call(Constant<8>{});
-      default: return call(Constant<4>{});
+      case 16:
+        return call(Constant<16>{});
+      case 8:
+        return call(Constant<8>{});
+      default:
+        return call(Constant<4>{});
     }
   };
   const int last = layout.num_groups - 1;
@@ -537,13 +554,14 @@ void linear_of(const std::uint32_t* packed, const Layout& layout, const Kind& ki
     for (int group = 0; group < num_full;) {
       const int now = smaller(kGroupsAtOnce, num_full - group);
       with_constant<kGroupsAtOnce>(now, [&](auto constant) {
-        vector_groups<kGroup, decltype(constant)::value>(
-            packed + layout.group_words(group), std::size_t{kGroup} * layout.num_steps, layout,
-            kind, finish, group * kGroup);
+        vector_groups<kGroup, decltype(constant)::value>(packed + layout.group_words(group),
+                                                         std::size_t{kGroup} * layout.num_steps,
+                                                         layout, kind, finish, group * kGroup);
       });
       group += now;
     }
-    if (layout.last_width == 1) return vector_single(last_words, layout, kind, finish, last * kGroup);
+    if (layout.last_width == 1)
+      return vector_single(last_words, layout, kind, finish, last * kGroup);
     if (num_full <= last) {
       with_last_width([&](auto width) {
         vector_groups<decltype(width)::value, 1>(last_words, 0, layout, kind, finish,
@@ -555,7 +573,13 @@ void linear_of(const std::uint32_t* packed, const Layout& layout, const Kind& ki
   for (int group = 0; group < num_full; ++group) {
     linear_group<kGroup>(packed + layout.group_words(group), layout, kind, finish, group * kGroup);
   }
-  if (layout.last_width == 1) return linear_single(last_words, layout, kind, finish, last * kGroup);
+  if (layout.last_width == 1) {
+    constexpr int kMost = kManyRegisters && Kind::kRegistersAnInput == 1 ? 3 : 1;
+    return in_stretches<kMost>(finish.args.lanes, [&](auto constant, int lane) {
+      linear_single<decltype(constant)::value>(last_words, layout, kind, finish, last * kGroup,
+                                               lane);
+    });
+  }
   if (num_full <= last) {
     with_last_width([&](auto width) {
       linear_group<decltype(width)::value>(last_words, layout, kind, finish, last * kGroup);
@@ -566,9 +590,12 @@ void linear_of(const std::uint32_t* packed, const Layout& layout, const Kind& ki
 inline std::size_t linear_scratch_bytes(int num_inputs, int lanes, Precision precision) {
   const std::size_t words = Layout(1, num_inputs, precision).num_steps * std::size_t(lanes);
   switch (precision) {
-    case Precision::kFloat32: return 0;
-    case Precision::kBFloat16: return BFloat16::kReadsPairs ? 0 : 4 * words;
-    case Precision::kInt8: return 4 * (words + 2 * std::size_t(lanes));
+    case Precision::kFloat32:
+      return 0;
+    case Precision::kBFloat16:
+      return BFloat16::kReadsPairs ? 0 : 4 * words;
+    case Precision::kInt8:
+      return 4 * (words + 2 * std::size_t(lanes));
   }
   return 0;
 }
@@ -599,10 +626,10 @@ inline void linear(const LinearArgs& args) {
       auto* zeros = reinterpret_cast<std::int32_t*>(scales + args.lanes);
       quantise_inputs(args.in, matrix.num_inputs, args.lanes, scratch, scales, zeros);
       const Int8 kind{scratch, args.lanes, scales, zeros};
-      return linear_of(packed, layout, kind,
-                       Finish<Int8>{args, kind, reinterpret_cast<const float*>(packed),
-                                    reinterpret_cast<const std::int32_t*>(
-                                        packed + layout.sum_words(0))});
+      return linear_of(
+          packed, layout, kind,
+          Finish<Int8>{args, kind, reinterpret_cast<const float*>(packed),
+                       reinterpret_cast<const std::int32_t*>(packed + layout.sum_words(0))});
     }
   }
 }

@@ -58,10 +58,17 @@ typedef float GroupRow[kGroup];  // one input's weights to the outputs of a grou
 
 RF_INLINE void write_words(const std::uint32_t (&words)[kGroup], int width, std::uint32_t* to) {
   switch (width) {
-    case 16: __builtin_memcpy(to, words, 64); break;
-    case 8: __builtin_memcpy(to, words, 32); break;
-    case 4: __builtin_memcpy(to, words, 16); break;
-    default: *to = words[0];
+    case 16:
+      __builtin_memcpy(to, words, 64);
+      break;
+    case 8:
+      __builtin_memcpy(to, words, 32);
+      break;
+    case 4:
+      __builtin_memcpy(to, words, 16);
+      break;
+    default:
+      *to = words[0];
   }
 }
 
@@ -88,7 +95,8 @@ RF_INLINE void pack_int8_group(const Layout& layout, int group, std::uint32_t* p
   Floats largest[kGroupRegisters] = {};
   stage_rows(layout.num_inputs, fill, [&](const GroupRow* rows, int, int count) {
     for (int i = 0; i < count; ++i) {
-      RF_UNROLL for (int r = 0; r < kGroupRegisters; ++r) {
+      RF_UNROLL
+      for (int r = 0; r < kGroupRegisters; ++r) {
         const Floats value = load(rows[i] + r * kWidth);
         largest[r] = max(largest[r], max(value, -value));
       }
@@ -112,8 +120,8 @@ RF_INLINE void pack_int8_group(const Layout& layout, int group, std::uint32_t* p
         for (int part = 0; part < kInt8PerWord; ++part) {
           constexpr int kBits = 32 / kInt8PerWord;
           const Floats scaled = load(rows[i + part] + r * kWidth) * inverse[r];
-          const Ints value = rounded(
-              min(max(scaled, broadcast(float{-kLargest})), broadcast(float{kLargest})));
+          const Ints value =
+              rounded(min(max(scaled, broadcast(float{-kLargest})), broadcast(float{kLargest})));
           sums[r] += value;
           word |= (as_words(value) & broadcast((std::uint32_t{1} << kBits) - 1)) << (kBits * part);
         }
@@ -142,7 +150,8 @@ RF_INLINE void pack_group(const Layout& layout, int group, Precision precision, 
   stage_rows(layout.num_inputs, fill, [&](const GroupRow* rows, int, int count) {
     for (int i = 0; i < count; i += per_word, to += width) {
       alignas(64) std::uint32_t words[kGroup];
-      RF_UNROLL for (int r = 0; r < kGroupRegisters; ++r) {
+      RF_UNROLL
+      for (int r = 0; r < kGroupRegisters; ++r) {
         const Floats value = load(rows[i] + r * kWidth);
         store(words + r * kWidth, per_word == 1
                                       ? as_words(value)
@@ -197,15 +206,19 @@ RF_INLINE void cross_rows(const GroupRow* weight, const float* y, int num_y, int
                           GroupRow* rows) {
   Floats sums[Count][kGroupRegisters] = {};
   for (int u = 0; u < num_y; ++u, y += dim) {
-    RF_UNROLL for (int r = 0; r < kGroupRegisters; ++r) {
+    RF_UNROLL
+    for (int r = 0; r < kGroupRegisters; ++r) {
       const Floats factor = load(weight[u] + r * kWidth);
-      RF_UNROLL for (int i = 0; i < Count; ++i) {
+      RF_UNROLL
+      for (int i = 0; i < Count; ++i) {
         sums[i][r] = multiply_added(sums[i][r], broadcast(y[i]), factor);
       }
     }
   }
-  RF_UNROLL for (int i = 0; i < Count; ++i) {
-    RF_UNROLL for (int r = 0; r < kGroupRegisters; ++r) store(rows[i] + r * kWidth, sums[i][r]);
+  RF_UNROLL
+  for (int i = 0; i < Count; ++i) {
+    RF_UNROLL
+    for (int r = 0; r < kGroupRegisters; ++r) store(rows[i] + r * kWidth, sums[i][r]);
   }
 }
 
@@ -238,15 +251,15 @@ inline void build_scaled(const void* base, const void* weight, const float* y, i
   for (int group = 0; group < layout.num_groups; ++group) {
     const int width = given.width(group);
     const auto* weights = static_cast<const float*>(weight) + given.group_words(group);
-    const auto* bases = base == nullptr
-                            ? nullptr
-                            : static_cast<const float*>(base) + given.group_words(group);
+    const auto* bases =
+        base == nullptr ? nullptr : static_cast<const float*>(base) + given.group_words(group);
     pack_group(layout, group, precision, packed, [&](GroupRow* rows, int first, int count) {
       for (int i = 0; i < count; ++i) {
         const std::ptrdiff_t at = std::ptrdiff_t{first + i} * width;
         const float factor = y[first + i];
         if (width == kGroup) {
-          RF_UNROLL for (int r = 0; r < kGroup; r += kWidth) {
+          RF_UNROLL
+          for (int r = 0; r < kGroup; r += kWidth) {
             Floats value = load(weights + at + r) * broadcast(factor);
             if (bases != nullptr) value += load(bases + at + r);
             store(rows[i] + r, value);

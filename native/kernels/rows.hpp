@@ -6,6 +6,10 @@
 
 namespace recfunnel::RECFUNNEL_SET {
 
+// kWidth values of a row as they are stored, in 2 or 1 bytes each.
+typedef std::uint16_t Halves __attribute__((vector_size(2 * kWidth)));
+typedef std::int8_t Bytes __attribute__((vector_size(kWidth)));
+
 // What a 32-bit word of a row holds: kPerWord values, of which `decode` gives the i-th.
 template <Storage>
 struct Format;
@@ -21,6 +25,7 @@ struct Format<Storage::kFloat32> {
 
 template <>
 struct Format<Storage::kBFloat16> {
+  using Part = Halves;
   static constexpr int kPerWord = 2, kHeaderBytes = 0;
   template <int I>
   RF_INLINE static Floats decode(Words words) {
@@ -30,6 +35,7 @@ struct Format<Storage::kBFloat16> {
 
 template <>
 struct Format<Storage::kFloat16> {
+  using Part = Halves;
   static constexpr int kPerWord = 2, kHeaderBytes = 0;
   template <int I>
   RF_INLINE static Floats decode(Words words) {
@@ -39,6 +45,7 @@ struct Format<Storage::kFloat16> {
 
 template <>
 struct Format<Storage::kInt8> {
+  using Part = Bytes;
   static constexpr int kPerWord = 4, kHeaderBytes = 4;  // the scale
   template <int I>
   RF_INLINE static Floats decode(Words words) {
@@ -49,10 +56,14 @@ struct Format<Storage::kInt8> {
 template <class Call>
 RF_INLINE void with_format(Storage storage, Call call) {
   switch (storage) {
-    case Storage::kFloat32: return call(Format<Storage::kFloat32>{});
-    case Storage::kFloat16: return call(Format<Storage::kFloat16>{});
-    case Storage::kBFloat16: return call(Format<Storage::kBFloat16>{});
-    case Storage::kInt8: return call(Format<Storage::kInt8>{});
+    case Storage::kFloat32:
+      return call(Format<Storage::kFloat32>{});
+    case Storage::kFloat16:
+      return call(Format<Storage::kFloat16>{});
+    case Storage::kBFloat16:
+      return call(Format<Storage::kBFloat16>{});
+    case Storage::kInt8:
+      return call(Format<Storage::kInt8>{});
   }
 }
 
@@ -74,19 +85,21 @@ RF_INLINE void gather_lanes(const Table& table, const std::int64_t* rows, int st
   constexpr int kBytes = 4 / Format::kPerWord;
   const std::byte* columns[kWidth];
   alignas(64) float scales[kWidth];
-  RF_UNROLL for (int lane = 0; lane < kWidth; ++lane) {
+  RF_UNROLL
+  for (int lane = 0; lane < kWidth; ++lane) {
     const std::byte* row = row_of(table, rows[lane]);
     if constexpr (Format::kHeaderBytes != 0) scales[lane] = scale_of(row);
     columns[lane] = row + Format::kHeaderBytes + std::ptrdiff_t{start} * kBytes;
   }
   const std::ptrdiff_t readable = (std::ptrdiff_t{table.dim} - start) * kBytes;
 
-  const auto decode = [&](Words (&words)[4], float* to, int count) {
+  const auto decode = [&](Words(&words)[4], float* to, int count) {
     const auto put = [&](int i, Floats value) {
       if constexpr (Format::kHeaderBytes != 0) value *= load(scales);
       if (i < count) store(to + std::ptrdiff_t{i} * lanes, value);
     };
-    RF_UNROLL for (int i = 0; i < 4; ++i) {
+    RF_UNROLL
+    for (int i = 0; i < 4; ++i) {
       constexpr int kPer = Format::kPerWord;
       put(i * kPer, Format::template decode<0>(words[i]));
       if constexpr (kPer > 1) put(i * kPer + 1, Format::template decode<1>(words[i]));
@@ -102,7 +115,8 @@ RF_INLINE void gather_lanes(const Table& table, const std::int64_t* rows, int st
   for (; first < width && std::ptrdiff_t{first} * kBytes + 16 <= readable; first += kStep) {
     const std::ptrdiff_t offset = std::ptrdiff_t{first} * kBytes;
     Words words[4];
-    RF_UNROLL for (int i = 0; i < 4; ++i) {
+    RF_UNROLL
+    for (int i = 0; i < 4; ++i) {
       words[i] = joined([&](int quad) {
         return Quad(*reinterpret_cast<const unaligned::Quad*>(columns[4 * quad + i] + offset));
       });
@@ -129,33 +143,56 @@ RF_INLINE void gather_lanes(const Table& table, const std::int64_t* rows, int st
   }
 }
 
-typedef std::uint16_t Halves __attribute__((vector_size(2 * kWidth)));
-typedef std::int8_t Bytes __attribute__((vector_size(kWidth)));
-
-// kWidth values of one row, from the `first`-th.
 template <class Format>
-RF_INLINE Floats row_values(const std::byte* values, std::ptrdiff_t first) {
-  if constexpr (Format::kPerWord == 1) {
-    return load(reinterpret_cast<const float*>(values) + first);
-  } else if constexpr (Format::kPerWord == 2) {
-    Halves halves;
-    __builtin_memcpy(&halves, values + 2 * first, sizeof halves);
-    return Format::template decode<0>(__builtin_convertvector(halves, Words));
-  } else {
-    Bytes bytes;
-    __builtin_memcpy(&bytes, values + first, sizeof bytes);
-    return __builtin_convertvector(bytes, Floats);
-  }
+RF_INLINE Floats decode_part(Halves part) {
+  return Format::template decode<0>(__builtin_convertvector(part, Words));
+}
+template <class Format>
+RF_INLINE Floats decode_part(Bytes part) {
+  // Said in intrinsics: GCC 12 converts a vector of bytes one by one.
+#if defined(__AVX512F__)
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(reinterpret_cast<__m128i>(part)));
+#elif defined(__AVX2__)
+  const __m128i bytes = _mm_cvtsi64_si128(reinterpret_cast<long long>(part));
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+#else
+  return __builtin_convertvector(__builtin_convertvector(part, Ints), Floats);
+#endif
 }
 
-// The last `count` values of a row, zeros after them.
+// The first `count` (below kWidth) values, zeros after them.
+template <class Part>
+RF_INLINE Part load_part(const std::byte* from, int count) {
+  constexpr int kBytes = sizeof(Part) / kWidth;
+  Part part;
+  if constexpr (sizeof(Part) == 32) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    part = reinterpret_cast<Part>(_mm256_maskz_loadu_epi16(first_lanes(count), from));
+#endif
+  } else if constexpr (sizeof(Part) == 16) {
+    part = reinterpret_cast<Part>(load_first_bytes(from, count * kBytes));
+  } else {
+    const std::uint64_t bytes = load_few_bytes(from, count * kBytes);
+    __builtin_memcpy(&part, &bytes, sizeof part);
+  }
+  return part;
+}
+
+// kWidth values of one row from the `first`-th on; of fewer, the first `count` and zeros after
+// them.
 template <class Format>
-RF_INLINE Floats last_row_values(const std::byte* values, std::ptrdiff_t first, int count) {
-  constexpr int kBytes = 4 / Format::kPerWord;
-  alignas(64) std::byte copy[4 * kWidth] = {};
-  const std::byte* from = values + first * kBytes;
-  for (int i = 0; i < count * kBytes; ++i) copy[i] = from[i];
-  return row_values<Format>(copy, 0);
+RF_INLINE Floats row_values(const std::byte* values, std::ptrdiff_t first, int count = kWidth) {
+  if constexpr (Format::kPerWord == 1) {
+    const auto* from = reinterpret_cast<const float*>(values) + first;
+    return count == kWidth ? load(from) : load_first(from, count);
+  } else {
+    using Part = typename Format::Part;
+    const std::byte* from = values + first * std::ptrdiff_t{4 / Format::kPerWord};
+    if (count != kWidth) return decode_part<Format>(load_part<Part>(from, count));
+    Part part;
+    __builtin_memcpy(&part, from, sizeof part);
+    return decode_part<Format>(part);
+  }
 }
 
 // Columns of one row, as they lie.
@@ -174,7 +211,7 @@ RF_INLINE void copy_row(const std::byte* row, int start, int width, float* out) 
   }
   if (first < width) {
     const int count = width - first;
-    store_first(out + first, scaled(last_row_values<Format>(values, first, count)), count);
+    store_first(out + first, scaled(row_values<Format>(values, first, count)), count);
   }
 }
 
@@ -239,7 +276,7 @@ inline void pool(const Table& table, const std::int64_t* rows, const float* weig
           Floats sum = load_first(out + at, end - at);
           for (int i = 0; i < num_rows; ++i) {
             sum = multiply_added(sum, broadcast(weight[i]),
-                                 last_row_values<Format>(values[i], at, end - at));
+                                 row_values<Format>(values[i], at, end - at));
           }
           store_first(out + at, sum, end - at);
         }

@@ -22,6 +22,8 @@
 
 namespace recfunnel::RECFUNNEL_SET {
 
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the low half of a word comes first");
+
 #if defined(__AVX512F__)
 inline constexpr int kWidth = 16;
 #elif defined(__AVX2__)
@@ -112,34 +114,65 @@ RF_INLINE Ints rounded(Floats x) {
 }
 
 // The first `count` (at most kWidth) values, zeros after them; memory past them is not read.
-RF_INLINE Floats load_first(const float* from, int count) {
 #if defined(__AVX512F__)
-  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
-#else
-  alignas(64) float values[kWidth] = {};
-  for (int i = 0; i < count; ++i) values[i] = from[i];
-  return load(values);
-#endif
+RF_INLINE __mmask16 first_lanes(int count) { return static_cast<__mmask16>((1u << count) - 1); }
+RF_INLINE Floats load_first(const float* from, int count) {
+  return _mm512_maskz_loadu_ps(first_lanes(count), from);
 }
 RF_INLINE void store_first(float* to, Floats value, int count) {
-#if defined(__AVX512F__)
-  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), value);
+  _mm512_mask_storeu_ps(to, first_lanes(count), value);
+}
+#elif defined(__AVX2__)
+RF_INLINE __m256i first_lanes(int count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+RF_INLINE Floats load_first(const float* from, int count) {
+  return _mm256_maskload_ps(from, first_lanes(count));
+}
+RF_INLINE void store_first(float* to, Floats value, int count) {
+  _mm256_maskstore_ps(to, first_lanes(count), value);
+}
 #else
-  alignas(64) float values[kWidth];
-  store(values, value);
-  for (int i = 0; i < count; ++i) to[i] = values[i];
+RF_INLINE Floats load_first(const float* from, int count) {
+  if (count >= kWidth) return load(from);
+  Floats value = {};
+  for (int i = 0; i < count; ++i) value[i] = from[i];
+  return value;
+}
+RF_INLINE void store_first(float* to, Floats value, int count) {
+  if (count >= kWidth) return store(to, value);
+  for (int i = 0; i < count; ++i) to[i] = value[i];
+}
 #endif
+RF_INLINE Words load_first(const std::uint32_t* from, int count) {
+  return as_words(load_first(reinterpret_cast<const float*>(from), count));
+}
+
+// The first `count` (below 8) bytes, zeros after them. Overlapping loads, put together in
+// registers: bytes put together in memory cannot be read back as a whole before they have left the
+// core.
+RF_INLINE std::uint64_t load_few_bytes(const std::byte* from, int count) {
+  if (count >= 4) {
+    std::uint32_t first, last;
+    __builtin_memcpy(&first, from, 4);
+    __builtin_memcpy(&last, from + count - 4, 4);
+    return first | std::uint64_t{last} << (8 * (count - 4));
+  }
+  std::uint64_t bytes = 0;
+  for (int i = 0; i < count; ++i) bytes |= static_cast<std::uint64_t>(from[i]) << (8 * i);
+  return bytes;
 }
 
 // The first `count` (below 16) bytes, zeros after them.
 RF_INLINE Quad load_first_bytes(const std::byte* from, int count) {
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
-  return reinterpret_cast<Quad>(
-      _mm_maskz_loadu_epi8(static_cast<__mmask16>((1u << count) - 1), from));
+  return reinterpret_cast<Quad>(_mm_maskz_loadu_epi8(first_lanes(count), from));
 #else
-  alignas(16) std::byte bytes[16] = {};
-  for (int i = 0; i < count; ++i) bytes[i] = from[i];
-  return *reinterpret_cast<const unaligned::Quad*>(bytes);
+  typedef std::uint64_t Halves __attribute__((vector_size(16)));
+  if (count < 8) return reinterpret_cast<Quad>(Halves{load_few_bytes(from, count), 0});
+  std::uint64_t low;
+  __builtin_memcpy(&low, from, 8);
+  return reinterpret_cast<Quad>(Halves{low, load_few_bytes(from + 8, count - 8)});
 #endif
 }
 
@@ -150,8 +183,7 @@ RF_INLINE Words joined(QuadOf quad) {
   __m512i all = _mm512_castsi128_si512(reinterpret_cast<__m128i>(quad(0)));
   all = _mm512_inserti32x4(all, reinterpret_cast<__m128i>(quad(1)), 1);
   all = _mm512_inserti32x4(all, reinterpret_cast<__m128i>(quad(2)), 2);
-  return reinterpret_cast<Words>(
-      _mm512_inserti32x4(all, reinterpret_cast<__m128i>(quad(3)), 3));
+  return reinterpret_cast<Words>(_mm512_inserti32x4(all, reinterpret_cast<__m128i>(quad(3)), 3));
 #elif defined(__AVX2__)
   const __m256i all = _mm256_castsi128_si256(reinterpret_cast<__m128i>(quad(0)));
   return reinterpret_cast<Words>(
