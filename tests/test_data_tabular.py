@@ -89,6 +89,20 @@ def test_rows_of_a_query_are_its_candidates(tmp_path: Path) -> None:
     assert sum(ranked) + len(dataset.train) == sum(sizes)
 
 
+def test_the_longest_query_of_either_split_decides_how_many_columns_both_have(
+    tmp_path: Path,
+) -> None:
+    lines = ["search\tclicked\tdevice\tshop\tprice"]
+    for search in range(50):
+        lines += [f"{search:02d}\t{n % 2}\tphone\t{n}\t1.5" for n in range(2 + search)]
+    path = samples.write_clicks(tmp_path)
+    samples.write_text(tmp_path / "clicks.tsv.gz", lines)
+    dataset = prepare(path, split="order")
+    dataset.check()
+    assert dataset.validation.num_columns == dataset.test.num_columns == 51
+    assert dataset.validation.allowed(4).sum() == 46
+
+
 def test_training_rows_know_their_query(tmp_path: Path) -> None:
     dataset = prepare(samples.write_clicks(tmp_path))
     table = pl.read_csv(tmp_path / "clicks.tsv.gz", separator="\t")

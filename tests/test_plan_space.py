@@ -65,9 +65,14 @@ def test_a_space_that_breaks_a_rule_says_which(wrong: dict[str, object], says: s
 
 
 def test_a_space_is_held_against_the_study() -> None:
-    with pytest.raises(StudyError, match="keep-count 128 must be below the 100 candidates"):
-        enumerate_pipelines(SearchSpace(keep_counts=(64, 128)), MODELS, 100)
-    with pytest.raises(StudyError, match="64 items are answered but queries have only 50"):
+    with pytest.raises(
+        StudyError,
+        match=r"keep-count 128 must be below the 100 .* --set space.keep_counts=\[64,80\]",
+    ):
+        enumerate_pipelines(SearchSpace(keep_counts=(64, 80, 128)), MODELS, 100)
+    with pytest.raises(StudyError, match=r"keep-count 100 .* --set space.max_stages=1"):
+        enumerate_pipelines(SearchSpace(keep_counts=(100,)), MODELS, 100)
+    with pytest.raises(StudyError, match=r"64 items .* only 50 .* --set space.num_answers=50"):
         enumerate_pipelines(SearchSpace(max_stages=1), MODELS, 50)
     with pytest.raises(StudyError, match="names 'x'; known: a, b"):
         enumerate_pipelines(SearchSpace(models=("x",)), MODELS, 5000)

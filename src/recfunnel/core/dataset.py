@@ -184,8 +184,15 @@ class Dataset:
         """Hold every array against the schema.
 
         Raises:
-            DataError: an id, a number or a row number is out of range.
+            DataError: an id, a number or a row number is out of range, or queries bring different
+                numbers of candidates at validation and test.
         """
+        sizes = (self.validation.num_columns, self.test.num_columns)
+        if sizes[0] != sizes[1]:
+            raise DataError(
+                f"{self.name}: queries have {sizes[0]} candidates at validation and {sizes[1]} at "
+                "test; pad the shorter ones and exclude the padding"
+            )
         self.context.check(self.schema, "context")
         self.items.check(self.schema, "candidate")
         for queries in (self.validation, self.test):

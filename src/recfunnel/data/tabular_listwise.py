@@ -1,11 +1,11 @@
 """Own tables of rows that were shown together and clicked or not.
 
-Letters: N rows, Q queries, C rows of the longest query.
+Letters: N rows, Q queries, C rows of the longest query that is judged.
 """
 
 import numpy as np
 
-from recfunnel.core.arrays import FloatArray, IntArray, Ragged
+from recfunnel.core.arrays import BoolArray, FloatArray, IntArray, Ragged
 from recfunnel.core.dataset import Dataset, Interactions, Provenance, QuerySet
 from recfunnel.core.errors import DataError
 from recfunnel.core.features import FeatureSchema
@@ -88,9 +88,15 @@ def listwise_dataset(
     by_query = Ragged.from_pairs(
         query_rows, np.arange(query_rows.size, dtype=np.int64), query_parts.size
     )
+    judged = [np.flatnonzero(query_parts == part) for part in (VALIDATION, TEST)]
+    if not all(chosen.size for chosen in judged):
+        raise DataError(
+            f"{name}: a split has none of {len(by_query)} queries; give more or other fractions"
+        )
+    longest = int(by_query.lengths[np.concatenate(judged)].max())
     validation, test = (
-        _queries(schema, contexts, rows, by_query, label, np.flatnonzero(query_parts == part), name)
-        for part in (VALIDATION, TEST)
+        _queries(schema, contexts, rows, _padded(by_query.take(chosen), longest), label, chosen)
+        for chosen in judged
     )
     return Dataset(
         name=name,
@@ -105,31 +111,30 @@ def listwise_dataset(
     )
 
 
+def _padded(lists: Ragged, longest: int) -> tuple[IntArray, BoolArray]:
+    """Candidates (Q, C) with row 0 behind the end of each list, and (Q, C), which are its own."""
+    is_own = np.arange(longest) < lists.lengths[:, None]
+    candidates = np.zeros(is_own.shape, np.int64)
+    candidates[is_own] = lists.values
+    return candidates, is_own
+
+
 def _queries(
     schema: FeatureSchema,
     contexts: SideTable,
     rows: SideTable,
-    by_query: Ragged,
+    padded: tuple[IntArray, BoolArray],
     label: FloatArray,
     chosen: IntArray,
-    name: str,
 ) -> QuerySet:
-    if not chosen.size:
-        raise DataError(
-            f"{name}: a split has none of {len(by_query)} queries; give more or other fractions"
-        )
-    lists = by_query.take(chosen)
-    longest = int(lists.lengths.max())
-    candidates = np.zeros((chosen.size, longest), np.int64)
-    is_row = np.arange(longest) < lists.lengths[:, None]
-    candidates[is_row] = lists.values
-    relevant, columns = np.nonzero(is_row & (label[candidates] == 1))
-    padded, padding = np.nonzero(~is_row)
+    candidates, is_own = padded
+    queries, padding = np.nonzero(~is_own)
+    relevant, columns = np.nonzero(is_own & (label[candidates] == 1))
     return QuerySet(
         schema,
         contexts.values.take(chosen),
         rows.values,
         candidates,
-        Ragged.from_pairs(padded, padding, chosen.size),
+        Ragged.from_pairs(queries, padding, chosen.size),
         Ragged.from_pairs(relevant, columns, chosen.size, np.ones(columns.size, np.float32)),
     )

@@ -63,16 +63,27 @@ class SearchSpace(Value, frozen=True):
         unknown = [name for name in self.models if name not in models]
         if unknown:
             raise StudyError(f"space.models names {unknown[0]!r}; known: {', '.join(models)}")
+        self.check_candidates(num_candidates)
+
+    def check_candidates(self, num_candidates: int) -> None:
+        """Hold the space against what a query brings, which is known before any model is.
+
+        Raises:
+            StudyError: fewer candidates than answers, or a keep-count that keeps everything.
+        """
         if num_candidates < self.num_answers:
             raise StudyError(
                 f"{self.num_answers} items are answered but queries have only {num_candidates} "
-                f"candidates; lower num_answers to at most {num_candidates}"
+                f"candidates; lower num_answers to at most {num_candidates}: "
+                f"--set space.num_answers={num_candidates}"
             )
         large = [keep for keep in self.keep_counts if keep >= num_candidates]
         if self.max_stages > 1 and large:
+            rest = [keep for keep in self.keep_counts if keep < num_candidates]
+            setting = f"keep_counts={rest}".replace(" ", "") if rest else "max_stages=1"
             raise StudyError(
                 f"keep-count {large[0]} must be below the {num_candidates} candidates of a query; "
-                "remove it from keep_counts"
+                f"remove it from keep_counts: --set space.{setting}"
             )
 
 

@@ -215,6 +215,7 @@ class Planning:
 
     def _profile_request(self) -> ProfileRequest:
         space, settings = self.study.space, self.study.profile
+        space.check_candidates(self.num_candidates)  # before models are fitted for nothing
         served = self.steps.served()
         pipelines = enumerate_pipelines(space, tuple(served), self.num_candidates)
         cores = self.platform().num_cores
