@@ -1,5 +1,6 @@
 """The GPU runtime: the same code on a CPU, against the stored networks and the float64 oracle."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +9,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compile_world import SCHEMA, Call, random_graph
+from compile_world import NUM_IDS, SCHEMA, SIDES, Call, random_graph
 from recfunnel.bench.model import build_model
 from recfunnel.bench.queries import catalogue_items, catalogue_workload
-from recfunnel.bench.shapes import SHAPES
+from recfunnel.bench.shapes import SHAPES, Shape
 from recfunnel.compile.evaluate import evaluate
 from recfunnel.compile.hoist import hoist
 from recfunnel.compile.load import StoredGraph
-from recfunnel.compile.rewrite import View
+from recfunnel.compile.rewrite import Model, View
 from recfunnel.core.errors import InvalidInput, ModelError, StudyError
-from recfunnel.core.features import Features, FeatureSchema
+from recfunnel.core.features import Features, FeatureSchema, Side
+from recfunnel.core.graph import CrossDots, CrossLinear, Linear, Lookup, Relu, ScaledLinear
+from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.core.registry import decode_role
 from recfunnel.models.checkpoint import save_checkpoint
 from recfunnel.models.module import Module
@@ -26,13 +29,14 @@ from recfunnel.runtime.base import RuntimeSpec
 from recfunnel.runtime.gpu import model as gpu_model
 from recfunnel.runtime.gpu import resident as gpu_resident
 from recfunnel.runtime.gpu.buckets import bucket_of, buckets_up_to
-from recfunnel.runtime.gpu.calls import Device
+from recfunnel.runtime.gpu.calls import Device, Kernels
 from recfunnel.runtime.gpu.model import TorchGpuModel
 from recfunnel.runtime.gpu.resident import Resident, needed_bytes
 from recfunnel.runtime.torch_cuda import TorchCuda
 from recfunnel.runtime.torch_eager import TorchEager
 from recfunnel.testing.model import EXAMPLE_SCHEMA
 from recfunnel.testing.runtime import RuntimeContract
+from triton_in_numpy import triton_in_numpy
 
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -102,13 +106,18 @@ def test_any_number_of_candidates_scores_as_in_eager_torch(name: str, tmp_path: 
 
 
 def on_cpu(
-    graph_and_parameters: tuple, items: Features, num_scores: int = 0, *, low: bool = False
+    graph_and_parameters: Model,
+    items: Features,
+    num_scores: int = 0,
+    *,
+    low: bool = False,
+    kernels: Kernels = "torch",
 ) -> TorchGpuModel:
     """A graph in the runtime, without a folder."""
     view = View(*hoist(*graph_and_parameters))
     inputs = tuple(f"s{i}" for i in range(num_scores))
     stored = StoredGraph("random", view.graph, view.parameters, FeatureSchema(features=()), inputs)
-    device = Device("cpu", records=False)
+    device = Device("cpu", records=False, kernels=kernels)
     return TorchGpuModel(stored, Resident(view, items, "cpu", low=low), device)
 
 
@@ -134,7 +143,7 @@ def test_every_graph_scores_as_the_oracle(seed: int) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 @pytest.mark.parametrize("low", [False, True], ids=["float32", "bfloat16"])
-def test_the_measured_models_as_their_papers_write_them(shape: object, low: bool) -> None:
+def test_the_measured_models_as_their_papers_write_them(shape: Shape, low: bool) -> None:
     model = build_model(shape, num_rows=20_000, seed=0)
     items = catalogue_items(model, 500, 0)
     work = catalogue_workload(model, items, 100, 0)
@@ -282,3 +291,115 @@ def test_the_spec_survives_being_written_and_read() -> None:
     assert decode_role(RuntimeSpec, plain) == TorchCuda(
         device="cuda:1", dtype="bfloat16", prepare_up_to=512
     )
+
+
+def in_every_shape(model: TorchGpuModel, reference: TorchGpuModel, contexts: Features) -> None:
+    """Both score alike: all items, and candidates of many sizes."""
+    rng = np.random.default_rng(0)
+    num_items = reference.score(contexts.row(0), None).shape[1]
+    for size in (None, 1, 8, 63, 64, 65, 200):
+        context = contexts.row(0 if size is None else size % len(contexts))
+        candidates = None if size is None else rng.integers(0, num_items, (1, size))
+        expected = reference.score(context, candidates)
+        error = np.abs(model.score(context, candidates) - expected).max()
+        assert error <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("shape", SHAPES[:3], ids=lambda shape: shape.name)
+def test_the_kernel_of_a_hidden_layer_and_head_scores_as_torch(shape: Shape) -> None:
+    model = build_model(shape, num_rows=2_000, seed=0)
+    items = catalogue_items(model, 130, 0)
+    contexts = catalogue_workload(model, items, 10, 0).context.take(np.arange(6))
+    both = model.graph("catalogue"), model.parameters
+    with triton_in_numpy():
+        fused = on_cpu(both, items, kernels="triton")
+        assert fused.has_fused_head
+        in_every_shape(fused, on_cpu(both, items), contexts)
+
+
+def graph_with_a_head(seed: int) -> Model:
+    """Some layer on what item and context share, ReLU, a head, and perhaps something beside it."""
+    rng = np.random.default_rng(seed)
+    V, U, d, H = (int(n) for n in rng.integers(1, (6, 5, 9, 70)))
+    graph, parameters = GraphBuilder(), {}
+
+    def made(*shape: int) -> str:
+        parameters[f"p{len(parameters)}"] = rng.normal(size=shape).astype(np.float32)
+        return f"p{len(parameters) - 1}"
+
+    def maybe(make: Callable[[], str]) -> str:
+        return make() if rng.random() < 0.5 else ""
+
+    def lookup(side: Side, width: int) -> int:
+        return graph.add(Lookup(side=side, column=0, table=made(NUM_IDS, width)))
+
+    kind, x = rng.choice(["dots", "cross", "scaled"]), lookup("candidate", V * d)
+    y = lookup("context", V * d if kind == "scaled" else U * d)
+    match kind:
+        case "dots":
+            dots = graph.add(CrossDots(x_of=x, y_of=y, dim=d))
+            layer = Linear(x_of=dots, weight=made(H, V * U), bias=maybe(lambda: made(H)))
+            terms = [graph.add(layer)]
+        case "cross":
+            terms = [graph.add(CrossLinear(x_of=x, y_of=y, dim=d, weight=made(H, V * U)))]
+        case _:
+            base = maybe(lambda: made(H, V * d))
+            layer = ScaledLinear(x_of=x, y_of=y, weight=made(H, V * d), base=base)
+            terms = [graph.add(layer)]
+    which = rng.integers(1, 4)
+    terms += [lookup(side, H) for bit, side in enumerate(SIDES) if which & (1 << bit)]
+    relu = graph.add(Relu(x_of=graph.sum(terms)))
+    scores = [graph.add(Linear(x_of=relu, weight=made(1, H), bias=maybe(lambda: made(1))))]
+    if rng.random() < 0.5:
+        scores.append(graph.add(CrossDots(x_of=x, y_of=lookup("context", V * d), dim=V * d)))
+    return graph.finish(graph.sum(scores)), parameters
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10_000))
+def test_the_kernel_stands_for_every_end_it_is_found_in(seed: int) -> None:
+    graph, parameters = graph_with_a_head(seed)
+    call, size = Call(seed, SCHEMA), 1 + seed % 150
+    candidates = np.random.default_rng(seed).integers(0, 5, (1, size))
+    context = call.context.row(1)
+    with triton_in_numpy():
+        fused = on_cpu((graph, parameters), call.items, kernels="triton")
+        assert fused.has_fused_head
+        scores = fused.score(context, candidates)
+    expected = evaluate(graph, parameters, context, call.items, candidates)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled here, not interpreted")
+def test_triton_itself_runs_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    pytest.importorskip("triton")
+    model = build_model(SHAPES[2], num_rows=2_000, seed=0)
+    items = catalogue_items(model, 130, 0)
+    contexts = catalogue_workload(model, items, 10, 0).context.take(np.arange(6))
+    both = model.graph("catalogue"), model.parameters
+    in_every_shape(on_cpu(both, items, kernels="triton"), on_cpu(both, items), contexts)
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+class TestOurKernelsOnAGPU(RuntimeContract):
+    runtime = TorchCuda(kernels="triton")
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+def test_on_a_gpu_recorded_calls_score_as_the_oracle() -> None:
+    model = build_model(SHAPES[2], num_rows=20_000, seed=0)
+    items = catalogue_items(model, 500, 0)
+    work = catalogue_workload(model, items, 100, 0)
+    view = View(*hoist(model.graph("catalogue"), model.parameters))
+    stored = StoredGraph("large", view.graph, view.parameters, FeatureSchema(features=()), ())
+    for kernels in ("torch", "triton", "auto"):
+        device = Device("cuda", records=True, kernels=kernels)
+        here = TorchGpuModel(stored, Resident(view, items, "cuda", low=False), device)
+        for query in (0, 1, 2, 0, 1):
+            context, candidates = work.context.row(query), work.candidates[query : query + 1]
+            expected = evaluate(view.graph, view.parameters, context, items, candidates)
+            error = np.abs(here.score(context, candidates) - expected).max()
+            assert error <= 1e-5 * np.abs(expected).max()

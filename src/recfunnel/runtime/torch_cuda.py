@@ -40,12 +40,15 @@ class TorchCuda(Spec, RuntimeSpec, frozen=True, tag="torch_cuda"):
         cuda_graphs: record the work of each size of call; false starts every kernel anew.
         prepare_up_to: record calls of up to so many candidates while loading, instead of each size
             when it is first asked for, which takes that call some tenths of a second.
+        kernels: `triton` computes the end of a graph with one hidden layer in one kernel of ours;
+            `auto` does where Triton is installed and a recorded call proves faster with it.
     """
 
     device: str = "cuda"
     dtype: Literal["float32", "bfloat16"] = "float32"
     cuda_graphs: bool = True
     prepare_up_to: int = 0
+    kernels: Literal["auto", "torch", "triton"] = "auto"
 
     def __post_init__(self) -> None:
         if self.device != "cpu" and self.device.partition(":")[0] != "cuda":
@@ -69,6 +72,8 @@ class TorchCuda(Spec, RuntimeSpec, frozen=True, tag="torch_cuda"):
             )
         if importlib.util.find_spec("torch") is None:
             return str(MissingExtraError("torch", "train"))
+        if self.kernels == "triton" and importlib.util.find_spec("triton") is None:
+            return "kernels 'triton' need the package 'triton', which is not installed"
         return _missing_device(self.device)
 
     def load(self, folder: Path, items: Features, *, num_threads: int = 1) -> "TorchGpuModel":
@@ -97,7 +102,7 @@ class TorchCuda(Spec, RuntimeSpec, frozen=True, tag="torch_cuda"):
         needed, has = needed_bytes(view, len(items), low=low), free_bytes(self.device)
         if needed.total_bytes > has:
             raise ModelError(self._does_not_fit(stored.name, needed, has))
-        device = Device(self.device, records=self.cuda_graphs)
+        device = Device(self.device, records=self.cuda_graphs, kernels=self.kernels)
         try:
             with torch.inference_mode():
                 resident = Resident(view, items, self.device, low=low)

@@ -6,16 +6,28 @@ launch, one transfer out and one wait.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+from warnings import warn
 
 import torch
 from torch import Tensor
 
 from recfunnel.core.arrays import FloatArray, IntArray
+from recfunnel.runtime.gpu.head import triton_is_installed
 from recfunnel.runtime.gpu.message import CallShape, Message
 from recfunnel.runtime.gpu.resident import Resident
 
+Kernels = Literal["auto", "torch", "triton"]
+
 RUNS_BEFORE_RECORDING = 2
 """Libraries choose their kernels and take their memory in the first runs."""
+
+REPLAYS_TIMED = 30
+
+AGREEMENT = 1e-2
+"""Largest difference between kernels, relative to the largest score; a wrong one is far off."""
 
 
 class Device:
@@ -24,10 +36,11 @@ class Device:
     Args:
         name: torch's name of it.
         records: whether calls are recorded as CUDA graphs.
+        kernels: torch's, ours, or `auto`: whichever a recorded call is faster with.
     """
 
-    def __init__(self, name: str, *, records: bool) -> None:
-        self.name, self.is_gpu = name, name != "cpu"
+    def __init__(self, name: str, *, records: bool, kernels: Kernels = "torch") -> None:
+        self.name, self.is_gpu, self.kernels = name, name != "cpu", kernels
         self.records = records and self.is_gpu
         self.stream: torch.cuda.Stream | None = None
         if self.is_gpu:
@@ -63,12 +76,13 @@ class PreparedCall:
         self._resident, self._shape, self._device = resident, shape, device
         with device.in_order():
             self.message = Message(resident.reads.parts(shape), device.name)
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._scores: Tensor | None = None
+        self._recorded: Recording | None = None
         size = shape.num_queries, shape.num_columns
         self._answer = torch.empty(size, dtype=torch.float32, pin_memory=device.is_gpu)
+        can_fuse = resident.head is not None and shape.num_queries == 1
+        self._fused = can_fuse and device.kernels == "triton"
         if records and device.records:
-            self._record()
+            self._recorded = self._record_best(can_fuse=can_fuse)
 
     def scores(self) -> FloatArray:
         """Scores of the message as it is filled now, (Q, B); overwritten by the next call."""
@@ -96,17 +110,35 @@ class PreparedCall:
 
     def _run(self) -> Tensor:
         self.message.send()
-        if self._graph is None:
-            return self._resident.scores(self.message, self._shape)
-        self._graph.replay()
-        assert self._scores is not None
-        return self._scores
+        if self._recorded is None:
+            return self._resident.scores(self.message, self._shape, fused=self._fused)
+        self._recorded.graph.replay()
+        return self._recorded.scores
 
-    def _record(self) -> None:
+    def _record_best(self, *, can_fuse: bool) -> "Recording":
+        """The work recorded, with our kernel at its end where that is wanted or faster."""
+        self.message.rehearse(self._resident.num_items)
+        if self._device.kernels != "auto" or not can_fuse or not triton_is_installed():
+            return self._record(fused=self._fused)
+        plain = self._record(fused=False)
+        try:
+            fused = self._record(fused=True)
+        except RuntimeError as error:
+            warn(f"no Triton kernel for {self._shape}: {error}", RuntimeWarning, stacklevel=2)
+            return plain
+        if not self._agree(plain, fused):
+            warn(f"the Triton kernel is wrong for {self._shape}", RuntimeWarning, stacklevel=2)
+            return plain
+        return min(plain, fused, key=self._replay_s)
+
+    def _record(self, *, fused: bool) -> "Recording":
+        def work() -> Tensor:
+            return self._resident.scores(self.message, self._shape, fused=fused)
+
         with self._device.in_order():
             self.message.send()
             for _ in range(RUNS_BEFORE_RECORDING):
-                self._resident.scores(self.message, self._shape)
+                work()
             self._device.wait()
             graph = torch.cuda.CUDAGraph()
             # Other threads may use the device meanwhile.
@@ -117,5 +149,35 @@ class PreparedCall:
                 capture_error_mode="thread_local",
             )
             with recording:
-                self._scores = self._resident.scores(self.message, self._shape)
-        self._graph = graph
+                scores = work()
+        return Recording(graph, scores)
+
+    def _agree(self, one: "Recording", other: "Recording") -> bool:
+        with self._device.in_order():
+            one.graph.replay()
+            expected = one.scores.clone()
+            other.graph.replay()
+            limit = AGREEMENT * expected.abs().max()
+            return bool((other.scores - expected).abs().max() <= limit)
+
+    def _replay_s(self, recording: "Recording") -> float:
+        """Seconds of one replay."""
+        with self._device.in_order():
+            began = perf_counter()
+            for _ in range(REPLAYS_TIMED):
+                recording.graph.replay()
+            self._device.wait()
+        return (perf_counter() - began) / REPLAYS_TIMED
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Recording:
+    """Work recorded once and replayed at will.
+
+    Args:
+        graph: the work.
+        scores: where it leaves them.
+    """
+
+    graph: torch.cuda.CUDAGraph
+    scores: Tensor

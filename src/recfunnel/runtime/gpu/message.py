@@ -205,6 +205,17 @@ class Message:
         span, shape = self._places[name]
         return self._floats[span].reshape(shape)
 
+    def rehearse(self, num_items: int) -> None:
+        """Write something valid: different candidates, id 0 of everything else.
+
+        Args:
+            num_items: of the catalogue.
+        """
+        self._ints[:] = 0
+        if CANDIDATES in self._places:
+            into = self.ints(CANDIDATES)
+            into[:] = np.arange(into.shape[1]) % num_items
+
     def send(self) -> None:
         """Start the transfer, in the order of the current stream."""
         if self._device is not self._host:

@@ -58,6 +58,11 @@ class TorchGpuModel:
         return self._resident.memory
 
     @property
+    def has_fused_head(self) -> bool:
+        """Whether its graph ends in what one kernel of ours can compute."""
+        return self._resident.head is not None
+
+    @property
     def num_prepared(self) -> int:
         """Shapes of calls that are prepared."""
         return len(self._calls)

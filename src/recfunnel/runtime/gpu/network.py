@@ -12,7 +12,7 @@ Letters: Q queries, C candidates, w width of a node, K inputs and N outputs of a
 vectors side by side, d dimensions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 
 import numpy as np
@@ -78,15 +78,28 @@ class Network:
         """Memory of its layers on the device."""
         return sum(tensor.nbytes for tensor in self._parameters.values())
 
-    def run(self, values: Values) -> None:
+    def parameter(self, name: str, dtype: torch.dtype) -> Tensor:
+        """A layer's parameter on the device, weights as (N, K)."""
+        return self._parameters[name, dtype]
+
+    def run(
+        self,
+        values: Values,
+        instead: Mapping[int, Callable[[Values], Tensor]] | None = None,
+        without: frozenset[int] = frozenset(),
+    ) -> None:
         """Compute all nodes.
 
         Args:
             values: of the leaves and of nodes computed elsewhere; receives those of these nodes.
+            instead: what computes a node in another way, by position.
+            without: nodes that nobody needs then.
         """
-        inside = set(self._fused.values())
+        left_out = without.union(self._fused.values())
         for position in self._steps:
-            if position not in inside:
+            if instead and position in instead:
+                values[position] = instead[position](values)
+            elif position not in left_out:
                 values[position] = self._value(position, values)
 
     def dtype_of(self, position: int) -> torch.dtype:
@@ -196,14 +209,36 @@ class Network:
         found = dots.index_select(1, self._triangles[vectors.shape[1]])
         return found.view(*x.shape[:2], -1)
 
+    def query_matrix(self, position: int, values: Values) -> Tensor:
+        """(Q, N, K), a layer on what item and context share as one matrix a query on the item's.
+
+        Args:
+            position: of a layer on dots, a `CrossLinear` or a `ScaledLinear`; y is the context's.
+            values: y among them.
+        """
+        op = self._view[position]
+        if isinstance(op, ScaledLinear):
+            base = self._parameters[op.base, torch.float32] if op.base else None
+            return scaled_matrix(self._parameters[op.weight, torch.float32], base, values[op.y_of])
+        if isinstance(op, CrossLinear):
+            return dots_matrix(self._parameters[op.weight, torch.float32], values[op.y_of], op.dim)
+        assert isinstance(op, Linear)
+        dots = self._view[op.x_of]
+        assert isinstance(dots, CrossDots)
+        weight = self._parameters[op.weight, self.dtype_of(position)].float()
+        return dots_matrix(weight, values[dots.y_of], dots.dim)
+
+    def layer_bias(self, position: int) -> Tensor | None:
+        """(N,), the bias of such a layer; None without."""
+        bias = getattr(self._view[position], "bias", "")
+        return self._parameters[bias, self.dtype_of(position)] if bias else None
+
     def _cross_linear(self, op: CrossLinear, x: Tensor, y: Tensor, dtype: torch.dtype) -> Tensor:
         weight = self._parameters[op.weight, torch.float32]
         if y.shape[1] != 1:
             return functional.linear(cross_dots(x.float(), y.float(), op.dim), weight).to(dtype)
-        U = y.shape[2] // op.dim
-        matrix = torch.matmul(weight.view(-1, U), y.view(len(y), U, op.dim).float())
-        matrix = matrix.view(len(y), len(weight), -1).to(dtype)
-        return torch.matmul(x.to(dtype), matrix.transpose(1, 2))
+        matrix = dots_matrix(weight, y, op.dim)
+        return torch.matmul(x.to(dtype), matrix.to(dtype).transpose(1, 2))
 
     def _scaled_linear(self, op: ScaledLinear, x: Tensor, y: Tensor, dtype: torch.dtype) -> Tensor:
         weight = self._parameters[op.weight, torch.float32]
@@ -212,8 +247,26 @@ class Network:
             scaled = functional.linear(x.float() * y.float(), weight)
             whole = scaled if base is None else scaled + functional.linear(x.float(), base)
             return whole.to(dtype)
-        matrix = weight * y if base is None else torch.addcmul(base, weight, y)
+        matrix = scaled_matrix(weight, base, y)
         return torch.matmul(x.to(dtype), matrix.to(dtype).transpose(1, 2))
+
+
+def dots_matrix(weight: Tensor, y: Tensor, dim: int) -> Tensor:
+    """(Q, N, V·d): what x is multiplied by where a layer (N, V·U) reads the dots of x and y.
+
+    Args:
+        weight: (N, V·U).
+        y: (Q, 1, U·d).
+        dim: d.
+    """
+    U = y.shape[2] // dim
+    matrix = torch.matmul(weight.view(-1, U), y.reshape(len(y), U, dim).float())
+    return matrix.view(len(y), len(weight), -1)
+
+
+def scaled_matrix(weight: Tensor, base: Tensor | None, y: Tensor) -> Tensor:
+    """(Q, N, K): what x is multiplied by where a layer (N, K) reads x times y, and another x."""
+    return weight * y if base is None else torch.addcmul(base, weight, y)
 
 
 def cross_dots(x: Tensor, y: Tensor, dim: int) -> Tensor:

@@ -15,6 +15,7 @@ from recfunnel.compile.rewrite import View
 from recfunnel.compile.widths import Parameters
 from recfunnel.core.features import Features
 from recfunnel.core.graph import Lookup, Pool, RowSum, parameters_of, reads
+from recfunnel.runtime.gpu.head import FusedHead, find_head
 from recfunnel.runtime.gpu.leaves import checked, item_leaves
 from recfunnel.runtime.gpu.message import CANDIDATES, GIVEN, CallShape, Message, Reads, reads_of
 from recfunnel.runtime.gpu.network import Network, Values
@@ -65,6 +66,9 @@ class Resident:
         mine = [p for p, side in enumerate(view.sides) if side != "candidate"]
         self._network = Network(view, mine, device, low=low)
         self._states = _item_states(view, items, device, low=low)
+        plan = find_head(view)
+        self.head = None if plan is None else FusedHead(plan, view, self._network, self._states)
+        """The end of the graph as one kernel; None where there is no such end."""
         self._ids = {
             position: _ids(op, items, parameters).to(device)
             for position, op in self.reads.lists.items()
@@ -87,13 +91,19 @@ class Resident:
             item_bytes=sum(tensor.nbytes for tensor in states),
         )
 
-    def scores(self, message: Message, shape: CallShape) -> Tensor:
+    def scores(self, message: Message, shape: CallShape, *, fused: bool = False) -> Tensor:
         """Start the work on a message that has been sent.
+
+        Args:
+            message: sent before, in the current stream.
+            shape: its own.
+            fused: whether the end of the graph is one kernel; of single queries only.
 
         Returns:
             float32 (Q, B), on the device.
         """
-        values = self._item_values(message, shape)
+        head = self.head if fused else None
+        values = self._item_values(message, shape, head.ungathered if head else frozenset())
         for number, positions in enumerate(self.reads.lookups):
             rows = message.sent_ints(f"rows{number}")
             found = self._joined[number].index_select(0, rows.view(-1)).view(*rows.shape, -1)
@@ -104,13 +114,23 @@ class Resident:
             values[position] = self._list_value(position, message, shape)
         if self.reads.given is not None:
             values[self.reads.given[0]] = message.sent_floats(GIVEN)
-        self._network.run(values)
+        if head is None:
+            self._network.run(values)
+        else:
+            named = shape.first_item is None
+            candidates = message.sent_ints(CANDIDATES)[0] if named else None
+            instead = head.in_place(candidates, shape.first_item or 0, shape.num_columns)
+            self._network.run(values, instead, head.inside)
         score = values[self._score_of].float()
         return score.expand(shape.num_queries, shape.num_columns, 1).squeeze(2)
 
-    def _item_values(self, message: Message, shape: CallShape) -> Values:
+    def _item_values(self, message: Message, shape: CallShape, without: frozenset[int]) -> Values:
         """States of the candidates, (Q, B, w), or of a run of items, (1, B, w)."""
-        return {p: self._of_candidates(state, message, shape) for p, state in self._states.items()}
+        return {
+            p: self._of_candidates(state, message, shape)
+            for p, state in self._states.items()
+            if p not in without
+        }
 
     def _of_candidates(self, state: Tensor, message: Message, shape: CallShape) -> Tensor:
         if shape.first_item is not None:
