@@ -202,6 +202,7 @@ def test_only_long_layers_of_candidates_take_fewer_bits() -> None:
         ({"without": ("quantum",)}, "no pass 'quantum'; known: simplify, materialise"),
         ({"num_candidates": 0}, "num_candidates is 0"),
         ({"max_growth_bytes": -1}, "max_growth_bytes is -1"),
+        ({"max_made_bytes": -1}, "max_made_bytes is -1"),
     ],
 )
 def test_wrong_options_are_said(wrong: dict[str, object], message: str) -> None:

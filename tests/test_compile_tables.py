@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compile_world import Call, random_graph
+from recfunnel.compile.budget import Budget
 from recfunnel.compile.fold import fold
 from recfunnel.compile.hoist import hoist
 from recfunnel.compile.join import join
@@ -50,8 +51,8 @@ def size(model: Model) -> int:
 def test_folding_changes_no_score(seed: int, budget: int) -> None:
     model = random_graph(seed)
 
-    Call(seed).assert_equal(model, fold(*hoist(*model), max_growth_bytes=budget))
-    Call(seed).assert_equal(model, fold(*model, max_growth_bytes=budget))
+    Call(seed).assert_equal(model, fold(*hoist(*model), budget=Budget(budget)))
+    Call(seed).assert_equal(model, fold(*model, budget=Budget(budget)))
 
 
 @settings(max_examples=300, deadline=None)
@@ -59,7 +60,7 @@ def test_folding_changes_no_score(seed: int, budget: int) -> None:
 def test_materialising_changes_no_score(seed: int, budget: int) -> None:
     model = random_graph(seed)
 
-    Call(seed).assert_equal(model, materialise(*model, max_growth_bytes=budget))
+    Call(seed).assert_equal(model, materialise(*model, budget=Budget(budget)))
 
 
 @pytest.mark.parametrize(("spare", "made"), [(-1, False), (0, True)])
@@ -79,7 +80,7 @@ def test_a_materialised_table_keeps_to_the_budget(spare: int, made: bool) -> Non
         h=(8,),
     )
 
-    after = materialise(*model, max_growth_bytes=8 * (6 * 8 - 6 - 8) + spare)
+    after = materialise(*model, budget=Budget(8 * (6 * 8 - 6 - 8) + spare))
 
     assert (after[0] != model[0]) == made
     if made:
@@ -90,19 +91,19 @@ def test_a_materialised_table_keeps_to_the_budget(spare: int, made: bool) -> Non
 @given(seed=SEEDS, budget=BUDGETS, folded=st.booleans())
 def test_joining_changes_no_score(seed: int, budget: int, folded: bool) -> None:
     model = random_graph(seed)
-    before = fold(*hoist(*model), max_growth_bytes=MANY) if folded else model
+    before = fold(*hoist(*model), budget=Budget(MANY)) if folded else model
 
-    Call(seed).assert_equal(model, join(*before, max_growth_bytes=budget))
+    Call(seed).assert_equal(model, join(*before, budget=Budget(budget)))
 
 
 @settings(max_examples=100, deadline=None)
 @given(seed=SEEDS)
 def test_joined_features_are_looked_up_once_and_read_whole(seed: int) -> None:
-    graph, parameters = join(*hoist(*random_graph(seed)), max_growth_bytes=MANY)
+    graph, parameters = join(*hoist(*random_graph(seed)), budget=Budget(MANY))
 
     found = [(op.side, op.column) for op in graph.nodes if isinstance(op, Lookup)]
     assert len(found) == len(set(found))
-    assert join(graph, parameters, max_growth_bytes=0)[0] == graph
+    assert join(graph, parameters, budget=Budget(0))[0] == graph
 
 
 @pytest.mark.parametrize("outputs", [1, 5])
@@ -118,7 +119,7 @@ def test_a_layer_on_a_lookup_is_a_lookup(outputs: int) -> None:
         h=(outputs,),
     )
 
-    graph, parameters = fold(*model, max_growth_bytes=MANY)
+    graph, parameters = fold(*model, budget=Budget(MANY))
 
     assert [type(op) for op in graph.nodes] == [Lookup, Relu, Linear]
     Call(0).assert_equal(model, (graph, parameters))
@@ -133,7 +134,7 @@ def test_a_layer_on_pools_keeps_their_norm_and_its_bias() -> None:
         b=(1,),
     )
 
-    graph, parameters = fold(*model, max_growth_bytes=MANY)
+    graph, parameters = fold(*model, budget=Budget(MANY))
 
     assert [type(op) for op in graph.nodes] == [Pool, Affine]
     Call(0).assert_equal(model, (graph, parameters))
@@ -153,7 +154,7 @@ def test_what_is_no_lookup_keeps_its_layer() -> None:
         b=(1,),
     )
 
-    graph, parameters = fold(*model, max_growth_bytes=MANY)
+    graph, parameters = fold(*model, budget=Budget(MANY))
 
     assert sorted(type(op).__name__ for op in graph.nodes) == sorted(
         ["Dense", "Relu", "Linear", "Lookup", "Lookup", "Sum"]
@@ -175,10 +176,10 @@ def test_a_sum_with_a_layer_folds_both_and_one_with_anything_else_stays() -> Non
     nodes[2] = Relu(x_of=1)
     other = last(*nodes, **shapes)
 
-    kinds = {type(op) for op in fold(*layer, max_growth_bytes=MANY)[0].nodes}
+    kinds = {type(op) for op in fold(*layer, budget=Budget(MANY))[0].nodes}
     assert kinds == {Lookup, Dense, Linear, Sum}
-    assert fold(*other, max_growth_bytes=MANY)[0] == other[0]
-    Call(0).assert_equal(layer, fold(*layer, max_growth_bytes=MANY))
+    assert fold(*other, budget=Budget(MANY))[0] == other[0]
+    Call(0).assert_equal(layer, fold(*layer, budget=Budget(MANY)))
 
 
 @pytest.mark.parametrize(("budget", "folds"), [(6 * 4 * 8 - 1, False), (6 * 4 * 8, True)])
@@ -197,9 +198,20 @@ def test_tables_grow_by_no_more_than_the_budget(budget: int, folds: bool) -> Non
         h=(8,),
     )
 
-    graph, _ = fold(*model, max_growth_bytes=budget)
+    graph, _ = fold(*model, budget=Budget(budget))
 
     assert (graph != model[0]) == folds
+
+
+def test_tables_made_are_limited_whatever_they_replace() -> None:
+    budget = Budget(growth_bytes=10, made_bytes=100)
+
+    assert not budget.take(made_bytes=101, freed_bytes=101)
+    assert not budget.take(made_bytes=50, freed_bytes=39)
+    assert budget.take(made_bytes=50, freed_bytes=44)
+    assert not budget.take(made_bytes=5, freed_bytes=0)
+    assert budget.take(made_bytes=50, freed_bytes=60)
+    assert budget == Budget(growth_bytes=4, made_bytes=0)
 
 
 def test_a_row_never_becomes_more_than_four_times_as_wide() -> None:
@@ -207,7 +219,7 @@ def test_a_row_never_becomes_more_than_four_times_as_wide() -> None:
     nodes = (ITEM, Linear(x_of=0, weight="w"), Relu(x_of=1), Linear(x_of=2, weight="h"))
     model = last(*nodes, **shapes)
 
-    assert fold(*model, max_growth_bytes=MANY)[0] == model[0]
+    assert fold(*model, budget=Budget(MANY))[0] == model[0]
 
 
 def test_neumfs_first_layer_goes_into_the_tables() -> None:
@@ -218,8 +230,8 @@ def test_neumfs_first_layer_goes_into_the_tables() -> None:
     graph = spec.graph(EXAMPLE_SCHEMA)
     assert graph is not None
 
-    folded = fold(*hoist(graph, parameters), max_growth_bytes=MANY)
-    joined = join(*folded, max_growth_bytes=0)
+    folded = fold(*hoist(graph, parameters), budget=Budget(MANY))
+    joined = join(*folded, budget=Budget(0))
 
     assert size(joined) < size(folded)
     assert sum(isinstance(op, Lookup) for op in joined[0].nodes) == 3
@@ -246,7 +258,7 @@ def test_a_computed_embedding_becomes_a_table() -> None:
         h=(3,),
     )
 
-    graph, parameters = materialise(*model, max_growth_bytes=0)
+    graph, parameters = materialise(*model, budget=Budget(0))
 
     assert [type(op) for op in graph.nodes] == [Lookup, Dense, Multiply, Linear]
     assert sorted(array.shape for array in parameters.values()) == [(3,), (6, 3)]
@@ -267,7 +279,7 @@ def test_rows_of_one_id_that_are_added_become_one_table() -> None:
         w=(1, 4),
     )
 
-    graph, parameters = materialise(*model, max_growth_bytes=0)
+    graph, parameters = materialise(*model, budget=Budget(0))
 
     assert sum(isinstance(op, Lookup) for op in graph.nodes) == 2
     Call(0).assert_equal(model, (graph, parameters))
@@ -285,7 +297,7 @@ def test_what_depends_on_two_ids_is_no_table() -> None:
         w=(1, 4),
     )
 
-    assert materialise(*model, max_growth_bytes=MANY)[0] == model[0]
+    assert materialise(*model, budget=Budget(MANY))[0] == model[0]
 
 
 def test_copies_alone_are_no_reason_for_a_table() -> None:
@@ -299,4 +311,4 @@ def test_copies_alone_are_no_reason_for_a_table() -> None:
         w=(1, 2),
     )
 
-    assert materialise(*model, max_growth_bytes=MANY)[0] == model[0]
+    assert materialise(*model, budget=Budget(MANY))[0] == model[0]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recfunnel.compile.budget import Budget
 from recfunnel.compile.rewrite import Draft, Model, View, doubles, sweep_until_settled
 from recfunnel.compile.simplify import simplify
 from recfunnel.compile.widths import Parameters
@@ -48,29 +49,25 @@ class _Leaf:
     summed: bool
 
 
-def fold(graph: RankingGraph, parameters: Parameters, *, max_growth_bytes: int) -> Model:
+def fold(graph: RankingGraph, parameters: Parameters, *, budget: Budget) -> Model:
     """Turn layers on lookups and pools into lookups and pools in multiplied tables.
 
     Also through sums, concatenations and slices of them, and beside linear layers in sums. A row
-    becomes at most 4 times as wide, and all tables together grow by at most so many bytes; what a
-    new table replaces is taken off. A pool's norm stays: folding is linear.
+    becomes at most 4 times as wide. A pool's norm stays: folding is linear.
 
     Args:
         graph: hoisted.
         parameters: by name.
-        max_growth_bytes: of all parameters together; 0 folds only where tables do not grow.
+        budget: what new tables may cost; layers beyond it stay.
 
     Returns:
         An equal graph and its parameters.
     """
-    return simplify(*sweep_until_settled(*simplify(graph, parameters), _folder(max_growth_bytes)))
+    return simplify(*sweep_until_settled(*simplify(graph, parameters), _folder(budget)))
 
 
-def _folder(budget: int) -> Callable[[View, Draft, int], int | None]:
-    left = budget
-
+def _folder(budget: Budget) -> Callable[[View, Draft, int], int | None]:
     def rule(view: View, draft: Draft, position: int) -> int | None:
-        nonlocal left
         op = view[position]
         if not isinstance(op, Linear):
             return None
@@ -79,10 +76,12 @@ def _folder(budget: int) -> Callable[[View, Draft, int], int | None]:
         others = [leaf for leaf in leaves if leaf not in tables]
         if not tables or any(leaf.summed and not _merges(view, leaf) for leaf in others):
             return None
-        growth = _growth(view, position, tables, others)
-        if growth is None or growth > left:
+        N = view.widths[position]
+        if any(LARGEST_WIDENING * (leaf.stop - leaf.start) < N for leaf in tables):
             return None
-        left -= growth
+        made = sum(_num_bytes(view, leaf, N) for leaf in tables)
+        if not budget.take(made, view.dead_bytes(position, [leaf.node for leaf in others])):
+            return None
         return _folded(view, draft, op, tables, others)
 
     return rule
@@ -111,17 +110,12 @@ def _merges(view: View, leaf: _Leaf) -> bool:
     return isinstance(op, Linear) and view.widths[op.x_of] <= view.widths[leaf.node]
 
 
-def _growth(view: View, position: int, tables: list[_Leaf], others: list[_Leaf]) -> int | None:
-    """Bytes by which parameters would grow; None where a row would become too wide."""
-    N, added = view.widths[position], 0
-    for leaf in tables:
-        if LARGEST_WIDENING * (leaf.stop - leaf.start) < N:
-            return None
-        op = view[leaf.node]
-        assert isinstance(op, Lookup | Pool)
-        table = view.parameters[op.table]
-        added += table.shape[0] * N * table.itemsize
-    return max(0, added - view.dead_bytes(position, [leaf.node for leaf in others]))
+def _num_bytes(view: View, leaf: _Leaf, width: int) -> int:
+    """Of a leaf's table, multiplied to another width."""
+    op = view[leaf.node]
+    assert isinstance(op, Lookup | Pool)
+    table = view.parameters[op.table]
+    return int(table.shape[0]) * width * table.itemsize
 
 
 def _folded(view: View, draft: Draft, op: Linear, tables: list[_Leaf], others: list[_Leaf]) -> int:

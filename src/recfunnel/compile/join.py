@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from recfunnel.compile.budget import Budget
 from recfunnel.compile.rewrite import Draft, Model, View, tidy
 from recfunnel.compile.simplify import simplify
 from recfunnel.compile.widths import Parameters
@@ -27,17 +28,16 @@ class _Group:
     width: int
 
 
-def join(graph: RankingGraph, parameters: Parameters, *, max_growth_bytes: int) -> Model:
+def join(graph: RankingGraph, parameters: Parameters, *, budget: Budget) -> Model:
     """Put tables that one feature looks up side by side, without the columns nobody reads.
 
     Left alone are features with a single table that is read whole, tables of different lengths,
-    and those whose joining would make parameters grow by more than what is left of the budget
-    (because something else reads them as well).
+    and those whose joined table would cost more than what is left of the budget.
 
     Args:
         graph: any.
         parameters: by name.
-        max_growth_bytes: of all parameters together.
+        budget: what new tables may cost.
 
     Returns:
         An equal graph and its parameters.
@@ -46,9 +46,7 @@ def join(graph: RankingGraph, parameters: Parameters, *, max_growth_bytes: int) 
     view, draft = View(graph, parameters), Draft(parameters)
     group_of: dict[int, _Group] = {}
     for group in _groups(view):
-        growth = _growth(view, group)
-        if growth <= max_growth_bytes:
-            max_growth_bytes -= growth
+        if budget.take(*_made_and_freed(view, group)):
             group_of |= dict.fromkeys(group.nodes, group)
     pieces = {piece: group for group in group_of.values() for piece in group.starts}
     rows: dict[tuple[int, ...], int] = {}
@@ -104,14 +102,14 @@ def _pieces(view: View, node: int) -> list[Piece]:
     return sorted({(node, op.start, op.stop) for op in slices})
 
 
-def _growth(view: View, group: _Group) -> int:
-    """Bytes by which parameters would grow."""
+def _made_and_freed(view: View, group: _Group) -> tuple[int, int]:
+    """Bytes of the joined table, and of those that nobody would read any more."""
     others = [op for i, op in enumerate(view.graph.nodes) if i not in group.nodes]
     kept = {name for op in others for name in parameters_of(op)}
     own = {name for node in group.nodes for name in parameters_of(view[node])}
     table = view.parameters[next(iter(own))]
     freed = sum(view.parameters[name].nbytes for name in own - kept)
-    return max(0, int(table.shape[0]) * group.width * table.itemsize - freed)
+    return int(table.shape[0]) * group.width * table.itemsize, freed
 
 
 def _row(view: View, draft: Draft, group: _Group) -> int:

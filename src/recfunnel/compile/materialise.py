@@ -5,6 +5,7 @@ Made for embeddings that are computed rather than stored. Nothing else takes the
 
 import numpy as np
 
+from recfunnel.compile.budget import Budget
 from recfunnel.compile.evaluate import evaluate_side
 from recfunnel.compile.rewrite import Draft, Model, View, sweep, tidy
 from recfunnel.compile.simplify import simplify
@@ -30,17 +31,16 @@ COPIES = (Lookup, Slice, Concat)
 """Operations that compute nothing; they alone are no reason for a table."""
 
 
-def materialise(graph: RankingGraph, parameters: Parameters, *, max_growth_bytes: int) -> Model:
+def materialise(graph: RankingGraph, parameters: Parameters, *, budget: Budget) -> Model:
     """Turn what depends on one categorical feature alone into a lookup.
 
     The largest such parts are taken whole, terms of sums among them; each is computed for every
-    id. One is left as it is where its table would make all parameters grow by more than what is
-    left of the budget.
+    id. One is left as it is where its table would cost more than what is left of the budget.
 
     Args:
         graph: any.
         parameters: by name.
-        max_growth_bytes: of all parameters together; what a table replaces is taken off.
+        budget: what new tables may cost.
 
     Returns:
         An equal graph and its parameters.
@@ -49,10 +49,8 @@ def materialise(graph: RankingGraph, parameters: Parameters, *, max_growth_bytes
     while True:
         view = View(graph, parameters)
         for position in _roots(view):
-            growth = _growth(view, position)
-            if growth <= max_growth_bytes:
+            if budget.take(_num_bytes(view, position), view.dead_bytes(position, [])):
                 graph, parameters = _with_table(view, position)
-                max_growth_bytes -= growth
                 break
         else:
             return simplify(graph, parameters)
@@ -99,11 +97,9 @@ def _origins(view: View) -> list[Origin | None]:
     return found
 
 
-def _growth(view: View, position: int) -> int:
-    """Bytes by which parameters would grow."""
-    dtype = _dtype(view, position)
-    added = _num_ids(view, position) * view.widths[position] * dtype.itemsize
-    return max(0, added - view.dead_bytes(position, []))
+def _num_bytes(view: View, position: int) -> int:
+    """Of the table that would stand for a node."""
+    return _num_ids(view, position) * view.widths[position] * _dtype(view, position).itemsize
 
 
 def _with_table(view: View, position: int) -> Model:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 import msgspec
 
 from recfunnel.compile.bind_query import bind_query
+from recfunnel.compile.budget import Budget
 from recfunnel.compile.catalogue import CatalogueSplit, split_catalogue
 from recfunnel.compile.fold import fold
 from recfunnel.compile.hoist import hoist
@@ -36,7 +37,9 @@ class CompileOptions(Value, frozen=True):
     Args:
         without: passes to leave out, of `PASSES`; others still simplify what they touch.
         num_candidates: B, how many a query usually has; it decides between dots and matrices.
-        max_growth_bytes: by which tables may grow in each of `materialise`, `fold` and `join`.
+        max_growth_bytes: by which all parameters may grow in `materialise`, `fold` and `join`.
+        max_made_bytes: of tables that `materialise`, `fold` and `join` make: memory of each process
+            that compiles the model, where tables as trained are shared.
         layers: precision of long layers.
         tables: storage of tables.
     """
@@ -44,6 +47,7 @@ class CompileOptions(Value, frozen=True):
     without: tuple[str, ...] = ()
     num_candidates: int = 512
     max_growth_bytes: int = 256 * 2**20
+    max_made_bytes: int = 2**30
     layers: Precision = "float32"
     tables: Storage = "float32"
 
@@ -55,8 +59,9 @@ class CompileOptions(Value, frozen=True):
                 raise InvalidInput(f"no pass {name!r}; {hint}")
         if self.num_candidates < 1:
             raise InvalidInput(f"num_candidates is {self.num_candidates}, must be at least 1")
-        if self.max_growth_bytes < 0:
-            raise InvalidInput(f"max_growth_bytes is {self.max_growth_bytes}, must not be below 0")
+        for name in ("max_growth_bytes", "max_made_bytes"):
+            if getattr(self, name) < 0:
+                raise InvalidInput(f"{name} is {getattr(self, name)}, must not be below 0")
 
 
 class PassReport(Value, frozen=True):
@@ -124,13 +129,14 @@ def compile_graph(
         A compiled model with the same scores.
     """
     chosen = options or CompileOptions()
+    budget = Budget(chosen.max_growth_bytes, chosen.max_made_bytes)
     passes: dict[str, Callable[[Model], Model]] = {
         "simplify": lambda model: simplify(*model),
-        "materialise": lambda model: materialise(*model, max_growth_bytes=chosen.max_growth_bytes),
+        "materialise": lambda model: materialise(*model, budget=budget),
         "hoist": lambda model: hoist(*model),
         "bind_query": lambda model: bind_query(*model, num_candidates=chosen.num_candidates),
-        "fold": lambda model: fold(*model, max_growth_bytes=chosen.max_growth_bytes),
-        "join": lambda model: join(*model, max_growth_bytes=chosen.max_growth_bytes),
+        "fold": lambda model: fold(*model, budget=budget),
+        "join": lambda model: join(*model, budget=budget),
     }
     model, reports = (graph, parameters), []
     for name, run in passes.items():
