@@ -19,10 +19,11 @@ from recfunnel.testing.training import small_dataset
 from recfunnel.train.attempt import FILE, Standing, load_attempt, save_attempt
 from recfunnel.train.base import ModelEntry
 from recfunnel.train.bce import BCE
-from recfunnel.train.epochs import Patience
+from recfunnel.train.epochs import Course, Patience
 from recfunnel.train.fold_lists import Folding
 from recfunnel.train.listwise import Listwise
 from recfunnel.train.optimisers import Descent, Mover
+from recfunnel.train.validation import Chance
 from recfunnel.train.zoo import fit_model, fitting_order
 from train_samples import FAST, SMALL_NEUMF, ZOO, K
 
@@ -217,6 +218,28 @@ def test_a_damaged_attempt_is_an_error_and_a_missing_one_a_fresh_start(tmp_path:
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:100])
     with pytest.raises(StorageError, match="delete it and run again"):
         load_attempt(tmp_path, module, mover)
+
+
+def test_an_epoch_of_little_data_is_several_passes() -> None:
+    course = Course(
+        num_steps=3,
+        losses=lambda rng: (torch.tensor(float(rng.integers(100))) for _ in range(3)),
+        validate=lambda: 0.5,
+        chance=Chance("ndcg@20", 0.1, 0.01),
+        pairs_per_step=1.0,
+    )
+    longer = course.with_steps(7)
+    losses = [float(loss) for loss in longer.losses(np.random.default_rng(0))]
+    assert longer.num_steps == len(losses) == 9
+    assert len(set(losses)) > 3  # each pass draws anew
+    assert course.with_steps(3) is course
+    with pytest.raises(StudyError, match="min_steps is 0, must be at least 1"):
+        Patience(min_steps=0)
+
+
+def test_patience_that_asks_for_no_steps_is_stored_as_before() -> None:
+    assert "min_steps" not in msgspec.to_builtins(Patience())
+    assert msgspec.to_builtins(Patience(min_steps=5))["min_steps"] == 5
 
 
 def test_the_clock_stops_a_fit_and_the_report_says_so(tmp_path: Path) -> None:

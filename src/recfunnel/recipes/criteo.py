@@ -6,6 +6,8 @@ test rows, unlike RecPipe's overlapping ones (`--set dataset.queries.protocol='r
 
 from pathlib import Path
 
+from msgspec import UNSET, UnsetType
+
 from recfunnel.core.errors import StudyError
 from recfunnel.data.criteo import Criteo
 from recfunnel.data.ctr import Blocks
@@ -40,10 +42,14 @@ def study(data: Path | None = None) -> Study:
     )
 
 
-def click_zoo() -> dict[str, ModelEntry]:
-    """DLRM small, medium and large, one pass over the log as RecPipe trains them."""
+def click_zoo(min_steps: int | UnsetType = UNSET) -> dict[str, ModelEntry]:
+    """DLRM small, medium and large, one pass over the log as RecPipe trains them.
+
+    Args:
+        min_steps: a log of fewer is passed over several times.
+    """
+    rates = {"small": 2e-3, "medium": 2e-3, "large": 1e-3}
     return {
-        "dlrm_small": entries.dlrm("small", entries.bce(2e-3, 1)),
-        "dlrm_medium": entries.dlrm("medium", entries.bce(2e-3, 1)),
-        "dlrm_large": entries.dlrm("large", entries.bce(1e-3, 1)),
+        f"dlrm_{size}": entries.dlrm(size, entries.bce(rate, 1, min_steps=min_steps))
+        for size, rate in rates.items()
     }

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec import UNSET, UnsetType
+
 from recfunnel.models.dlrm import RECPIPE_SHAPES
 from recfunnel.models.ease import EASE
 from recfunnel.models.matrix_factorisation import MatrixFactorisation
@@ -54,6 +56,7 @@ def reranker(
     factor_dim: int,
     learning_rate: float,
     warmup_steps: int = 100,
+    min_steps: int | UnsetType = UNSET,
     **lists: Any,
 ) -> ModelEntry:
     """Re-ranker over the scores of `als` and `ease`, fitted on their out-of-fold output.
@@ -64,6 +67,7 @@ def reranker(
         factor_dim: of the iALS factors it reads as item features.
         learning_rate: highest.
         warmup_steps: in which it is reached.
+        min_steps: an epoch of fewer passes over the lists several times.
         lists: further fields of `Listwise`, such as `folding`.
 
     Returns:
@@ -76,7 +80,7 @@ def reranker(
             warmup_steps=warmup_steps,
             decay="linear",
         ),
-        patience=Patience(max_epochs=2, epochs=2),
+        patience=Patience(max_epochs=2, epochs=2, min_steps=min_steps),
         **lists,
     )
     return ModelEntry(
@@ -97,7 +101,12 @@ def neumf(size: str, training: BCE) -> ModelEntry:
 
 
 def bce(
-    learning_rate: float, epochs: int, *, group_size: int = 16, batch_queries: int = 128
+    learning_rate: float,
+    epochs: int,
+    *,
+    group_size: int = 16,
+    batch_queries: int = 128,
+    min_steps: int | UnsetType = UNSET,
 ) -> BCE:
     """Sampled-negative BCE with a linearly falling learning rate.
 
@@ -106,13 +115,14 @@ def bce(
         epochs: at most; it stops after two without a gain on validation.
         group_size: positives of one context in a row of the batch.
         batch_queries: contexts in a batch.
+        min_steps: an epoch of fewer passes over the data several times.
 
     Returns:
         The training.
     """
     return BCE(
         descent=Descent(learning_rate=learning_rate, warmup_steps=50, decay="linear"),
-        patience=Patience(max_epochs=epochs, epochs=2),
+        patience=Patience(max_epochs=epochs, epochs=2, min_steps=min_steps),
         group_size=group_size,
         batch_queries=batch_queries,
         num_validation_queries=500,

@@ -12,6 +12,8 @@ from recfunnel.study.study import Study
 from recfunnel.train.base import ModelEntry
 
 FACTORS = 32
+MIN_STEPS = 200
+"""Of an epoch, however little data there is: a handful of steps teaches a network nothing."""
 
 
 def study(data: Path | None = None) -> Study:
@@ -33,7 +35,7 @@ def study(data: Path | None = None) -> Study:
     return Study(
         name=data.stem,
         dataset=Tabular(path=str(data)),
-        models=interaction_zoo() if implicit else click_zoo(),
+        models=interaction_zoo() if implicit else click_zoo(MIN_STEPS),
         space=SearchSpace(keep_counts=(64, 128, 256, 512) if implicit else (64, 128, 256)),
     )
 
@@ -47,7 +49,7 @@ def interaction_zoo() -> dict[str, ModelEntry]:
         "popularity": entries.popularity(),
         "als": entries.als(FACTORS, rating_weights=()),
         "ease": entries.ease(rating_weights=()),
-        "neumf_small": entries.neumf("small", entries.bce(1e-2, 4)),
-        "dlrm_small": entries.dlrm("small", entries.bce(1e-2, 4)),
-        "reranker": entries.reranker(16, (16, 8), FACTORS, 5e-3),
+        "neumf_small": entries.neumf("small", entries.bce(1e-2, 4, min_steps=MIN_STEPS)),
+        "dlrm_small": entries.dlrm("small", entries.bce(1e-2, 4, min_steps=MIN_STEPS)),
+        "reranker": entries.reranker(16, (16, 8), FACTORS, 5e-3, min_steps=MIN_STEPS),
     }

@@ -8,10 +8,11 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from msgspec import UNSET, UnsetType
 from torch import Tensor, nn
 from torch.utils import deterministic
 
@@ -33,11 +34,15 @@ class Patience(Value, frozen=True):
         epochs: stop after this many without a better validation value.
         max_seconds: stop after the epoch in which fitting reaches this; 0 for no limit. A result
             cut by the clock is not repeatable, and its report says so.
+        min_steps: an epoch of fewer is made of several passes over the data, so that little data
+            is not judged and given up after a handful of steps. One pass when not set, which keeps
+            the hash of a model fitted before this could be said.
     """
 
     max_epochs: int = 10
     epochs: int = 2
     max_seconds: float = 0.0
+    min_steps: int | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if self.max_epochs < 1 or self.epochs < 1:
@@ -47,6 +52,8 @@ class Patience(Value, frozen=True):
             )
         if self.max_seconds < 0:
             raise StudyError(f"max_seconds is {self.max_seconds}, must not be negative")
+        if self.min_steps is not UNSET and self.min_steps < 1:
+            raise StudyError(f"min_steps is {self.min_steps}, must be at least 1")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,6 +74,18 @@ class Course:
     chance: Chance
     pairs_per_step: float
 
+    def with_steps(self, min_steps: int) -> "Course":
+        """The same with as many passes over the data an epoch as give it so many steps."""
+        passes = -(-min_steps // self.num_steps)
+        if passes < 2:
+            return self
+
+        def losses(rng: np.random.Generator) -> Iterator[Tensor]:
+            for _ in range(passes):
+                yield from self.losses(rng)
+
+        return replace(self, num_steps=passes * self.num_steps, losses=losses)
+
 
 def run_epochs(
     module: nn.Module, task: TrainingTask, descent: Descent, patience: Patience, course: Course
@@ -86,6 +105,8 @@ def run_epochs(
     Raises:
         ModelError: a loss is not finite, or nothing was learned.
     """
+    if patience.min_steps is not UNSET:
+        course = course.with_steps(patience.min_steps)
     mover = Mover(module, descent, patience.max_epochs * course.num_steps)
     standing, best = load_attempt(task.work_folder, module, mover)
     with repeatable(), task.progress.task(f"train {task.name}", patience.max_epochs) as bar:
