@@ -37,6 +37,7 @@ from recfunnel.core.graph import (
     parameters_of,
     side_of,
 )
+from recfunnel.core.onnx_session import OnnxSession
 from recfunnel.models.base import ModelSpec
 from recfunnel.models.dlrm import DLRM
 from recfunnel.models.ease import EASE
@@ -48,7 +49,6 @@ from recfunnel.runtime import onnx_nodes
 from recfunnel.runtime.export_onnx import export_onnx, write_onnx
 from recfunnel.runtime.feeds import GIVEN, RECORDS, SCORES, feeds_of
 from recfunnel.runtime.item_records import make_records, record_items
-from recfunnel.runtime.onnx_runtime import OnnxRuntime, Session
 from recfunnel.runtime.openvino import Compiled, OpenVINO
 from recfunnel.testing.model import EXAMPLE_SCHEMA, fill_with_noise, random_features
 
@@ -161,8 +161,8 @@ Run = Any
 
 
 def run_in_onnx(file: bytes) -> Run:
-    session = Session("it", OnnxRuntime(), 1, file, {})
-    return lambda feeds: session(feeds)
+    session = OnnxSession("it", file)
+    return lambda feeds: session(feeds, SCORES)
 
 
 def run_in_openvino(file: bytes) -> Run:
@@ -184,7 +184,7 @@ def scores_of(
 
 
 @pytest.mark.parametrize("load", [run_in_onnx, run_in_openvino])
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(made=graphs())
 def test_a_random_graph_scores_as_it_means(
     load: Any, made: tuple[RankingGraph, dict[str, NDArray[Any]]]
@@ -197,7 +197,7 @@ def test_a_random_graph_scores_as_it_means(
     assert np.abs(scores - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(made=graphs())
 def test_what_is_known_of_an_item_can_be_computed_beforehand(
     made: tuple[RankingGraph, dict[str, NDArray[Any]]],

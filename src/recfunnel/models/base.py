@@ -184,6 +184,10 @@ class ModelSpec:
         del schema, num_score_inputs
         return None
 
+    def fingerprint(self) -> str:
+        """What a fitted model depends on that the spec does not say: a file's content; empty."""
+        return ""
+
 
 models: Registry[ModelSpec] = Registry(ModelSpec, "recfunnel.models")
 """Kinds of ranking network, one file each in `recfunnel.models`."""

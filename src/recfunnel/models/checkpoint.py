@@ -3,6 +3,7 @@
 models/NAME/manifest.json            what was built and how it was fitted
 models/NAME/parameters.safetensors   parameters by name
 models/NAME/graph.json               what is computed from them, where a graph can say it
+models/NAME/model.*                  a user's own file, where the model is one
 """
 
 import importlib.metadata
@@ -28,6 +29,7 @@ from recfunnel.core.storage import (
     write_json,
 )
 from recfunnel.models.base import ModelSpec, models
+from recfunnel.models.own_file import OwnFile
 
 PARAMETERS = PARAMETERS_FILE
 
@@ -90,13 +92,22 @@ def save_checkpoint(
         "cost": to_builtins(spec.cost(schema, len(score_inputs))),
         "report": dict(report or {}),
         "has_graph": graph is not None,
-        "versions": {p: importlib.metadata.version(p) for p in ("recfunnel", "torch")},
+        "versions": {p: _version(p) for p in ("recfunnel", "torch")},
     }
     with replacing_folder(folder) as temporary:
         write_tensors(temporary / PARAMETERS, _parameters(module))
         if graph is not None:
             write_json(temporary / GRAPH_FILE, graph)
+        if isinstance(spec, OwnFile):
+            spec.store(temporary)
         write_json(temporary / MANIFEST, manifest)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout, never installed
+        return "not installed"
 
 
 def write_tensors(
@@ -135,8 +146,11 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         name, score_inputs = str(manifest.pop("name")), tuple(manifest.pop("score_inputs"))
     except (InvalidInput, KeyError, TypeError) as error:
         raise StorageError(f"{folder / MANIFEST} is damaged: {error}; train it again") from error
-    module = _build(spec, schema, len(score_inputs))
-    _fill(module, folder / PARAMETERS)
+    if isinstance(spec, OwnFile):
+        module: nn.Module = spec.open(folder / spec.stored_name, schema, len(score_inputs))
+    else:
+        module = _build(spec, schema, len(score_inputs))
+        _fill(module, folder / PARAMETERS)
     return Checkpoint(name, spec, schema, score_inputs, module.eval(), manifest)
 
 

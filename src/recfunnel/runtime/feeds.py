@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recfunnel.core.arrays import FloatArray, IntArray, Ragged
 from recfunnel.core.features import Features, FeatureSchema, Side
+from recfunnel.core.padding import padded
 
 RECORDS, GIVEN, SCORES = "records", "given", "scores"
 """Names of the items' compiled rows (C, width), the scores of other models (C, S), and the answer
@@ -60,22 +60,6 @@ def feeds_of(features: Features, side: Side, wanted: frozenset[str]) -> dict[str
             ids, weights, present = padded(lists)
             feeds |= {names["ids"]: ids, names["weights"]: weights, names["present"]: present}
     return {name: array for name, array in feeds.items() if name in wanted}
-
-
-def padded(lists: Ragged) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Rows of different lengths as rectangles.
-
-    Returns:
-        ids, weights, and 1 where there is a value: (R, L) each; the rest is 0.
-    """
-    lengths = lists.lengths
-    longest = max(1, int(lengths.max(initial=0)))
-    present = np.arange(longest) < lengths[:, None]
-    ids = np.zeros(present.shape, np.int64)
-    weights = np.zeros(present.shape, np.float32)
-    ids[present] = lists.values
-    weights[present] = 1.0 if lists.weights is None else lists.weights
-    return ids, weights, present.astype(np.float32)
 
 
 class KnownIds:

@@ -15,11 +15,13 @@ from recfunnel.compile.load import load_graph
 from recfunnel.core.errors import MissingExtraError, ModelError, StudyError
 from recfunnel.core.features import Features
 from recfunnel.core.graph import GRAPH_FILE
+from recfunnel.core.own_file import STORED_ONNX
 from recfunnel.core.spec import Spec
 from recfunnel.runtime.base import RuntimeSpec, runtimes
 from recfunnel.runtime.export_onnx import OnnxExport
 from recfunnel.runtime.exported import NO_GRAPH, exported_model
 from recfunnel.runtime.one_query import OneQueryModel
+from recfunnel.runtime.own_file import StoredFile, own_model, stored_file
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
@@ -32,7 +34,8 @@ class OpenVINO(Spec, RuntimeSpec, frozen=True, tag="openvino"):
         device: as OpenVINO calls it, such as `CPU` or `GPU`.
         precision: of the arithmetic; only `fp32` is exact, `bf16` needs a CPU that has it.
         cache_items: compute the item part of the whole catalogue once, when loading; false computes
-            it for the candidates of every query, as for features that come with the request.
+            it for the candidates of every query, as for features that come with the request. A
+            user's own file is always called whole.
     """
 
     device: str = "CPU"
@@ -45,21 +48,26 @@ class OpenVINO(Spec, RuntimeSpec, frozen=True, tag="openvino"):
         return self.precision == "fp32"
 
     def refusal(self, folder: Path) -> str:
-        """Without the library, or for a model without a graph."""
+        """Without the library, or for a model without a graph that is no ONNX file."""
         for library in ("onnx", "openvino"):
             if importlib.util.find_spec(library) is None:
                 return str(MissingExtraError(library, "openvino"))
-        return "" if (folder / GRAPH_FILE).exists() else NO_GRAPH
+        known = (folder / GRAPH_FILE).exists() or (folder / STORED_ONNX).exists()
+        return "" if known else NO_GRAPH
 
     def load(self, folder: Path, items: Features, *, num_threads: int = 1) -> OneQueryModel:
-        """Export a finished model's graph and make it ready.
+        """Make a finished model ready: its graph exported, or the user's file.
 
         Raises:
             StorageError: the folder is missing, damaged or of another version.
             MissingExtraError: OpenVINO is not installed.
-            ModelError: the model has no graph.
-            StudyError: there is no such device.
+            ModelError: the model has no graph and is no ONNX file, or OpenVINO cannot compile it.
+            StudyError: there is no such device, or a file's inputs do not fit the features.
         """
+        import_openvino()
+        own = stored_file(folder)
+        if own is not None:
+            return own_model(own, items, lambda one: self._compiled(one, num_threads))
         stored = load_graph(folder)
 
         def build(export: OnnxExport) -> "Compiled":
@@ -67,6 +75,9 @@ class OpenVINO(Spec, RuntimeSpec, frozen=True, tag="openvino"):
             return Compiled(stored.name, self, num_threads, file, export.tables)
 
         return exported_model(stored, items, build, cache_items=self.cache_items)
+
+    def _compiled(self, own: StoredFile, num_threads: int) -> "Compiled":
+        return Compiled(own.name, self, num_threads, own.file, {}, own.call.output)
 
 
 class Compiled:
@@ -78,6 +89,7 @@ class Compiled:
         num_threads: cores a call may use.
         file: the model, serialised or as a path.
         tables: inputs that are the same in every call; they become constants where they lie.
+        output: the one that is wanted; empty for the first.
     """
 
     def __init__(
@@ -87,6 +99,7 @@ class Compiled:
         num_threads: int,
         file: bytes | Path,
         tables: Mapping[str, NDArray[Any]],
+        output: str = "",
     ) -> None:
         openvino = import_openvino()
         core = openvino.Core()
@@ -102,17 +115,17 @@ class Compiled:
             compiled = core.compile_model(model, spec.device, _settings(spec, num_threads))
         except RuntimeError as error:
             raise ModelError(f"{name!r} cannot be compiled by OpenVINO: {error}") from error
-        self.model = compiled
         self._request = compiled.create_infer_request()
+        self._output = compiled.output(output) if output else compiled.output(0)
 
-    def __call__(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Scores (C,); they are overwritten by the next call."""
+    def __call__(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        """One output; it is overwritten by the next call."""
         try:
             self._request.infer(feeds, share_inputs=True)
         except RuntimeError as error:
             raise ModelError(f"{self._name!r} failed in OpenVINO: {error}") from error
-        scores: NDArray[np.float32] = self._request.get_output_tensor(0).data
-        return scores
+        found: NDArray[Any] = self._request.get_tensor(self._output).data
+        return found
 
 
 def import_openvino() -> Any:

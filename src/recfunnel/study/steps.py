@@ -67,7 +67,8 @@ class Steps:
         """Hash of what a fitted model depends on, score inputs included."""
         entry = self.study.models[name]
         inputs = [self.model_key(needed) for needed in entry.score_inputs]
-        return content_hash([self.data_key(), name, entry, inputs])
+        files = [found] if (found := entry.model.fingerprint()) else []
+        return content_hash([self.data_key(), name, entry, inputs, *files])
 
     def data(self) -> Dataset:
         """Prepare the data set, or load it."""

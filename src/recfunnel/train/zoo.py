@@ -125,12 +125,14 @@ def fitting_order(names: tuple[str, ...], entries: Mapping[str, ModelEntry]) -> 
 def model_key(name: str, entries: Mapping[str, ModelEntry], dataset: Dataset, seed: int) -> str:
     """Hash of everything a fitted model depends on."""
     order = fitting_order((name,), entries)
+    files = {n: found for n in order if (found := entries[n].model.fingerprint())}
     return content_hash(
         {
             "models": {n: to_builtins(entries[n]) for n in order},
             "name": name,
             "seed": seed,
             "data": data_key(dataset),
+            **({"files": files} if files else {}),
         }
     )
 
