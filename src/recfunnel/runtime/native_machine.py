@@ -17,10 +17,6 @@ from recfunnel.core.features import Features
 from recfunnel.runtime import _native
 
 ListArrays = tuple[IntArray, IntArray, FloatArray | None]
-Arguments = tuple[
-    IntArray, FloatArray, list[ListArrays], NDArray[np.int64] | None, FloatArray | None
-]
-
 FAULTS = (_native.InputError, _native.IdError, _native.NotFiniteError, TypeError)
 """What a call can fail with."""
 
@@ -89,7 +85,8 @@ class NativeMachine:
             raise InvalidInput(f"{name!r}: {error}") from error
         except (_native.IdError, _native.NotFiniteError) as error:
             raise DataError(f"items of {name!r}: {error}") from error
-        self._score, self._top_k = self.native.score, self.native.top_k
+        self._score: Any = self.native.score
+        self._top_k: Any = self.native.top_k
 
     def score(
         self, context: Features, candidates: IntArray | None, given: FloatArray | None = None
@@ -233,7 +230,7 @@ def _feed(program: Program, isa: str) -> Any:
         _name(fed, names, of_items=of_items)
     for step in (*listing.query, *listing.block):
         fields = {name: _plain(getattr(step, name)) for name in step.__struct_fields__}
-        getattr(fed, step.__struct_config__.tag)(**fields)
+        getattr(fed, str(step.__struct_config__.tag))(**fields)
     return fed
 
 
