@@ -1,7 +1,9 @@
 """The GPU runtime: the same code on a CPU, against the stored networks and the float64 oracle."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compile_world import NUM_IDS, SCHEMA, SIDES, Call, random_graph
+from cuda_graphs_on_cpu import RecordedGraph, record_on_cpu
 from recfunnel.bench.model import build_model
 from recfunnel.bench.queries import catalogue_items, catalogue_workload
 from recfunnel.bench.shapes import SHAPES, Shape
@@ -26,10 +29,11 @@ from recfunnel.models.checkpoint import save_checkpoint
 from recfunnel.models.module import Module
 from recfunnel.runtime import torch_cuda
 from recfunnel.runtime.base import RuntimeSpec
+from recfunnel.runtime.gpu import calls
 from recfunnel.runtime.gpu import model as gpu_model
 from recfunnel.runtime.gpu import resident as gpu_resident
 from recfunnel.runtime.gpu.buckets import bucket_of, buckets_up_to
-from recfunnel.runtime.gpu.calls import Device, Kernels
+from recfunnel.runtime.gpu.calls import Device, Kernels, PreparedCall, Recording
 from recfunnel.runtime.gpu.model import TorchGpuModel
 from recfunnel.runtime.gpu.resident import Resident, needed_bytes
 from recfunnel.runtime.torch_cuda import TorchCuda
@@ -119,6 +123,79 @@ def on_cpu(
     stored = StoredGraph("random", view.graph, view.parameters, FeatureSchema(features=()), inputs)
     device = Device("cpu", records=False, kernels=kernels)
     return TorchGpuModel(stored, Resident(view, items, "cpu", low=low), device)
+
+
+@pytest.mark.parametrize("name", list(RuntimeContract.specs))
+def test_recorded_work_reads_every_call_anew(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_on_cpu(monkeypatch)
+    plain = TorchCuda(device="cpu").load(CONTRACT.save(tmp_path, name), CONTRACT.items())
+    monkeypatch.setattr(Device, "__init__", records_on_cpu)
+    model = TorchCuda(device="cpu").load(tmp_path / name, CONTRACT.items())
+    num_inputs = RuntimeContract.specs[name][1]
+    rng = np.random.default_rng(6)
+    for size in (5, 7, 8, 40, 3, None, 35, None):
+        context = CONTRACT.context().row(int(rng.integers(0, 6)))
+        candidates = None if size is None else rng.integers(0, 14, (1, size))
+        shape = (1, size or 14, num_inputs)
+        given = rng.normal(size=shape).astype(np.float32) if num_inputs else None
+        expected = plain.score(context, candidates, given)
+        np.testing.assert_allclose(
+            model.score(context, candidates, given), expected, rtol=1e-6, atol=1e-6
+        )
+    assert RecordedGraph.num_replays == 8
+    assert RecordedGraph.num_made == model.num_prepared < 8
+
+
+@pytest.mark.parametrize(
+    ("fused", "warning"),
+    [
+        ("right", None),
+        ("wrong", "the Triton kernel is wrong"),
+        ("absent", "no Triton kernel for .* no compiler"),
+    ],
+)
+def test_a_kernel_that_fails_or_errs_is_said_and_not_used(
+    fused: str, warning: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_on_cpu(monkeypatch)
+    scores, replay_s = Resident.scores, PreparedCall._replay_s
+    used: list[bool] = []
+
+    def kernel(self: Resident, *arguments: Any, fused: bool = False) -> torch.Tensor:
+        if fused and kind == "absent":
+            raise RuntimeError("no compiler")
+        found = scores(self, *arguments)
+        return found * 1.5 if fused and kind == "wrong" else found
+
+    def timed(self: PreparedCall, recording: Recording) -> float:
+        used.append(True)
+        return replay_s(self, recording)
+
+    kind = fused
+    monkeypatch.setattr(calls, "triton_is_installed", lambda: True)
+    monkeypatch.setattr(Resident, "scores", kernel)
+    monkeypatch.setattr(PreparedCall, "_replay_s", timed)
+    monkeypatch.setattr(Device, "__init__", records_on_cpu)
+    model = build_model(SHAPES[0], num_rows=2_000, seed=0)
+    items = catalogue_items(model, 100, 0)
+    context = catalogue_workload(model, items, 10, 0).context.row(0)
+    here = on_cpu((model.graph("catalogue"), model.parameters), items, kernels="auto")
+    with pytest.warns(RuntimeWarning, match=warning) if warning else nullcontext():
+        found = here.score(context, np.arange(20)[None])
+    expected = evaluate(
+        model.graph("catalogue"), model.parameters, context, items, np.arange(20)[None]
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert bool(used) == (warning is None)
+
+
+def records_on_cpu(device: Device, name: str, *, records: bool, kernels: Kernels) -> None:
+    """A device without a stream that records."""
+    del records
+    device.name, device.is_gpu, device.records, device.kernels = name, False, True, kernels
+    device.stream, device.pool = None, None
 
 
 @settings(max_examples=150, deadline=None)

@@ -123,7 +123,9 @@ class PreparedCall:
         plain = self._record(fused=False)
         try:
             fused = self._record(fused=True)
-        except RuntimeError as error:
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # Triton's errors, and a missing compiler's, have no common base
             warn(f"no Triton kernel for {self._shape}: {error}", RuntimeWarning, stacklevel=2)
             return plain
         if not self._agree(plain, fused):
