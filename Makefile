@@ -11,7 +11,7 @@ NATIVE_SOURCES := $(wildcard native/*.[ch]pp native/kernels/*.[ch]pp)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN ?= runs/quick
 
-.PHONY: run test fast lint types imports docs bench native clean
+.PHONY: run test fast lint types imports docs bench native sanitize clean
 
 run: $(NATIVE)
 	$(BIN)/recfunnel run --out $(RUN)
@@ -39,6 +39,22 @@ bench: $(NATIVE)
 	$(BIN)/python benchmarks/all.py
 
 native: $(NATIVE)
+
+# The native tests once more, on a module that watches every access and every overflow. Its sources
+# lie beside it in a copy. The preloaded libraries are g++'s; what Python leaks is not looked at.
+SANITIZED := $(CURDIR)/build/sanitized
+SANITIZED_TESTS := $(wildcard tests/test_native_*.py)
+sanitize: $(INSTALLED)
+	mkdir -p $(SANITIZED)
+	rm -rf $(SANITIZED)/src
+	cp -R src $(SANITIZED)/
+	rm -f $(SANITIZED)/src/recfunnel/runtime/_native.*.so
+	$(BIN)/cmake -G Ninja -S . -B $(SANITIZED)/native -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+	  -DRECFUNNEL_SANITIZE=address,undefined -DRECFUNNEL_OUTPUT=$(SANITIZED)/src/recfunnel/runtime
+	$(BIN)/cmake --build $(SANITIZED)/native
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(SANITIZED)/src PYTHONDONTWRITEBYTECODE=1 \
+	  $(BIN)/pytest -p no:xdist --capture=no $(SANITIZED_TESTS)
 
 # Built without isolation: the build folder native/inplace outlives the installation, so the tools
 # and nanobind's sources have to as well.

@@ -113,6 +113,35 @@ RF_INLINE Ints rounded(Floats x) {
 #endif
 }
 
+// The first `count` (below 8) bytes, zeros after them. Overlapping loads, put together in
+// registers: bytes put together in memory cannot be read back as a whole before they have left the
+// core.
+RF_INLINE std::uint64_t load_few_bytes(const std::byte* from, int count) {
+  if (count >= 4) {
+    std::uint32_t first, last;
+    __builtin_memcpy(&first, from, 4);
+    __builtin_memcpy(&last, from + count - 4, 4);
+    return first | std::uint64_t{last} << (8 * (count - 4));
+  }
+  std::uint64_t bytes = 0;
+  for (int i = 0; i < count; ++i) bytes |= static_cast<std::uint64_t>(from[i]) << (8 * i);
+  return bytes;
+}
+
+// The first `count` (below 16) bytes, zeros after them.
+RF_INLINE Quad load_first_bytes(const std::byte* from, int count) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  return reinterpret_cast<Quad>(
+      _mm_maskz_loadu_epi8(static_cast<__mmask16>((1u << count) - 1), from));
+#else
+  typedef std::uint64_t Halves __attribute__((vector_size(16)));
+  if (count < 8) return reinterpret_cast<Quad>(Halves{load_few_bytes(from, count), 0});
+  std::uint64_t low;
+  __builtin_memcpy(&low, from, 8);
+  return reinterpret_cast<Quad>(Halves{low, load_few_bytes(from + 8, count - 8)});
+#endif
+}
+
 // The first `count` (at most kWidth) values, zeros after them; memory past them is not read.
 #if defined(__AVX512F__)
 RF_INLINE __mmask16 first_lanes(int count) { return static_cast<__mmask16>((1u << count) - 1); }
@@ -135,9 +164,7 @@ RF_INLINE void store_first(float* to, Floats value, int count) {
 #else
 RF_INLINE Floats load_first(const float* from, int count) {
   if (count >= kWidth) return load(from);
-  Floats value = {};
-  for (int i = 0; i < count; ++i) value[i] = from[i];
-  return value;
+  return as_floats(load_first_bytes(reinterpret_cast<const std::byte*>(from), 4 * count));
 }
 RF_INLINE void store_first(float* to, Floats value, int count) {
   if (count >= kWidth) return store(to, value);
@@ -146,34 +173,6 @@ RF_INLINE void store_first(float* to, Floats value, int count) {
 #endif
 RF_INLINE Words load_first(const std::uint32_t* from, int count) {
   return as_words(load_first(reinterpret_cast<const float*>(from), count));
-}
-
-// The first `count` (below 8) bytes, zeros after them. Overlapping loads, put together in
-// registers: bytes put together in memory cannot be read back as a whole before they have left the
-// core.
-RF_INLINE std::uint64_t load_few_bytes(const std::byte* from, int count) {
-  if (count >= 4) {
-    std::uint32_t first, last;
-    __builtin_memcpy(&first, from, 4);
-    __builtin_memcpy(&last, from + count - 4, 4);
-    return first | std::uint64_t{last} << (8 * (count - 4));
-  }
-  std::uint64_t bytes = 0;
-  for (int i = 0; i < count; ++i) bytes |= static_cast<std::uint64_t>(from[i]) << (8 * i);
-  return bytes;
-}
-
-// The first `count` (below 16) bytes, zeros after them.
-RF_INLINE Quad load_first_bytes(const std::byte* from, int count) {
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
-  return reinterpret_cast<Quad>(_mm_maskz_loadu_epi8(first_lanes(count), from));
-#else
-  typedef std::uint64_t Halves __attribute__((vector_size(16)));
-  if (count < 8) return reinterpret_cast<Quad>(Halves{load_few_bytes(from, count), 0});
-  std::uint64_t low;
-  __builtin_memcpy(&low, from, 8);
-  return reinterpret_cast<Quad>(Halves{low, load_few_bytes(from + 8, count - 8)});
-#endif
 }
 
 // kWidth / 4 quads side by side; quad(i) is the i-th.
