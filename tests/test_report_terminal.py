@@ -45,6 +45,18 @@ def test_every_row_has_a_cell_for_every_column(build, make) -> None:
     assert all(len(row.cells) == len(table.columns) for row in table.rows)
 
 
+def test_times_are_of_what_a_query_brings_and_not_of_all_rows_of_a_click_log() -> None:
+    summary = sample_summary()
+    assert summary.dataset is not None
+    clicks = msgspec.structs.replace(summary.dataset, num_candidates=512)
+    titles = [column.title for column in models_table(summary).columns]
+    assert "3,706 items" in titles
+    table = models_table(msgspec.structs.replace(summary, dataset=clicks))
+    assert [column.title for column in table.columns] == [
+        title.replace("3,706", "512") for title in titles
+    ]
+
+
 def test_colour_adds_nothing_but_colour() -> None:
     coloured = Console(file=io.StringIO(), width=100, force_terminal=True, color_system="truecolor")
     draw_report(sample_summary(), coloured)

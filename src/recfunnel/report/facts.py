@@ -16,6 +16,7 @@ class DatasetFacts(Value, frozen=True):
         num_interactions: training rows.
         num_queries: test queries that were judged.
         provenance: source, licence, split, seed and hashes.
+        num_candidates: that a query brings; None means the whole catalogue.
     """
 
     name: str
@@ -24,6 +25,12 @@ class DatasetFacts(Value, frozen=True):
     num_interactions: int
     num_queries: int
     provenance: Provenance
+    num_candidates: int | None = None
+
+    @property
+    def num_ranked(self) -> int:
+        """Items a first stage reads."""
+        return self.num_items if self.num_candidates is None else self.num_candidates
 
 
 class MachineFacts(Value, frozen=True):
@@ -57,7 +64,7 @@ class ModelRow(Value, frozen=True):
         hit_rate: on the test queries.
         recall: on the test queries.
         mrr: on the test queries.
-        service_catalogue_s: mean time to score the whole catalogue for one query.
+        service_catalogue_s: mean time to score all that a query brings.
         service_shortlist_s: mean time to score `RunSummary.num_shortlist` items for one query.
         capacity_qps: highest load it serves alone within the service level.
         score_inputs: models whose scores it reads.
@@ -88,7 +95,7 @@ class RuntimeRow(Value, frozen=True):
     Args:
         model: in the study.
         runtime: in the study.
-        catalogue_s: mean time to score the whole catalogue for one query.
+        catalogue_s: mean time to score all that a query brings.
         shortlist_s: mean time to score `RunSummary.num_shortlist` items for one query.
         speedup: catalogue time of the model's slowest runtime over this one's.
         fastest: whether calls on the whole catalogue use it.

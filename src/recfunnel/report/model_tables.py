@@ -12,7 +12,7 @@ from recfunnel.report.tables import estimate_cell
 def models_table(summary: RunSummary) -> Table:
     """Each model alone, best NDCG first."""
     k = summary.k
-    catalogue = "catalogue" if summary.dataset is None else f"{summary.dataset.num_items:,} items"
+    catalogue = "catalogue" if summary.dataset is None else f"{summary.dataset.num_ranked:,} items"
     columns = (
         Column("model", "its name in the study"),
         Column("kind", "what network or rule it is", in_terminal=False),
@@ -26,7 +26,7 @@ def models_table(summary: RunSummary) -> Table:
         ),
         Column(f"recall@{k}", "share of relevant items in the list", True, in_terminal=False),
         Column("MRR", "mean of 1 / rank of the first relevant item", True, in_terminal=False),
-        Column(catalogue, "mean time to score the whole catalogue for one query", True),
+        Column(catalogue, "mean time to score all that a query brings", True),
         Column(f"{summary.num_shortlist} items", "mean time to score a short list", True),
         Column("alone, queries/s", "highest load within the service level", True),
     )

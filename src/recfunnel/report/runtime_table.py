@@ -10,11 +10,11 @@ from recfunnel.report.table import Cell, Column, Row, Table
 
 def runtimes_table(summary: RunSummary) -> Table:
     """Each model on each runtime, in the order of the study."""
-    items = "catalogue" if summary.dataset is None else f"{summary.dataset.num_items:,} items"
+    items = "catalogue" if summary.dataset is None else f"{summary.dataset.num_ranked:,} items"
     columns = (
         Column("model", "its name in the study"),
         Column("runtime", "what ran it"),
-        Column(items, "mean time to score the whole catalogue for one query", True),
+        Column(items, "mean time to score all that a query brings", True),
         Column(f"{summary.num_shortlist} items", "mean time to score a short list", True),
         Column("speed-up", "over the slowest runtime of the model, whole catalogue", True),
     )

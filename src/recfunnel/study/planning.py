@@ -24,6 +24,7 @@ from recfunnel.quality.book import ListMetrics, ScoreBook
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.messages import ServingSetup
 from recfunnel.study.prove import Proof, Prover
+from recfunnel.study.ready import check_ready
 from recfunnel.study.run_folder import RunFolder
 from recfunnel.study.steps import Split, Steps
 from recfunnel.study.study import Study
@@ -215,7 +216,7 @@ class Planning:
 
     def _profile_request(self) -> ProfileRequest:
         space, settings = self.study.space, self.study.profile
-        space.check_candidates(self.num_candidates)  # before models are fitted for nothing
+        check_ready(self.steps.data(), space)
         served = self.steps.served()
         pipelines = enumerate_pipelines(space, tuple(served), self.num_candidates)
         cores = self.platform().num_cores

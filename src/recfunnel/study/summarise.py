@@ -73,6 +73,7 @@ def _dataset(planning: Planning) -> DatasetFacts:
         num_interactions=len(dataset.train),
         num_queries=next(iter(planning.single_metrics().values())).num_queries,
         provenance=dataset.provenance,
+        num_candidates=None if dataset.test.candidates is None else planning.num_candidates,
     )
 
 
