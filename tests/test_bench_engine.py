@@ -34,6 +34,7 @@ TINY = replace(
     num_rows=3000,
     peers=("none",),
     num_rounds=2,
+    num_pairs=2000,
     round_s=1e-4,
 )
 

@@ -10,6 +10,7 @@ from recfunnel.bench.model import BenchModel, build_model
 from recfunnel.bench.peer import Peer
 from recfunnel.bench.peers import PEERS, peers_named, usable_peers
 from recfunnel.bench.queries import (
+    Draw,
     Workload,
     catalogue_items,
     catalogue_workload,
@@ -22,6 +23,7 @@ from recfunnel.compile.evaluate import evaluate
 from recfunnel.core.errors import StudyError
 
 NUM_CANDIDATES = 24
+DRAW = Draw(NUM_CANDIDATES, num_pairs=1000, seed=1)
 TOLERANCE = {"float32": 1e-5, "bfloat16": 0.05, "int8": 0.2}
 
 
@@ -31,8 +33,8 @@ def small(name: str) -> BenchModel:
 
 def workload(model: BenchModel, setting: Setting) -> Workload:
     if setting == "plain":
-        return plain_workload(model, NUM_CANDIDATES, 1)
-    return catalogue_workload(model, catalogue_items(model, 300, 1), NUM_CANDIDATES, 1)
+        return plain_workload(model, DRAW)
+    return catalogue_workload(model, catalogue_items(model, 300, 1), DRAW)
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
@@ -110,14 +112,14 @@ def test_popular_ids_lie_apart() -> None:
 def test_candidates_of_a_query_are_different_items() -> None:
     model = small("RM_small")
     for num_items in (NUM_CANDIDATES, 50, 3000):
-        work = catalogue_workload(model, catalogue_items(model, num_items, 1), NUM_CANDIDATES, 1)
+        work = catalogue_workload(model, catalogue_items(model, num_items, 1), DRAW)
         assert all(len(set(row)) == NUM_CANDIDATES for row in work.candidates.tolist())
 
 
 def test_more_candidates_than_items_are_refused() -> None:
     model = small("RM_small")
     with pytest.raises(StudyError, match="24 candidates of 10 items"):
-        catalogue_workload(model, catalogue_items(model, 10, 1), NUM_CANDIDATES, 1)
+        catalogue_workload(model, catalogue_items(model, 10, 1), DRAW)
 
 
 def test_the_same_seed_gives_the_same_model_and_queries() -> None:

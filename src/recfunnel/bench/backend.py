@@ -15,7 +15,7 @@ from recfunnel.bench.queries import FlatQuery, Workload
 from recfunnel.bench.results import Missing, Precision, Way
 from recfunnel.bench.roof import Bound
 from recfunnel.compile.evaluate import evaluate
-from recfunnel.core.arrays import DoubleArray, FloatArray
+from recfunnel.core.arrays import DoubleArray, FloatArray, IntArray
 from recfunnel.core.errors import RecfunnelError
 from recfunnel.core.progress import Progress
 
@@ -51,12 +51,22 @@ def exact_scores(model: BenchModel, workload: Workload) -> DoubleArray:
         model: asked.
         workload: its queries.
     """
+    return exact_scores_of(model, workload, workload.candidates[0, :MOST_CHECKED])
+
+
+def exact_scores_of(model: BenchModel, workload: Workload, candidates: IntArray) -> DoubleArray:
+    """Scores of some candidates of the first query, in float64.
+
+    Args:
+        model: asked.
+        workload: its queries.
+        candidates: rows of its items.
+    """
     scores: DoubleArray = evaluate(
         model.graph(workload.setting),
         model.parameters,
         workload.context.row(0),
-        workload.items,
-        workload.candidates[:1, :MOST_CHECKED],
+        workload.items.take(candidates),
     )[0]
     return scores
 

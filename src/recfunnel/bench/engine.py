@@ -16,6 +16,7 @@ from recfunnel.bench.ours import OurEngine
 from recfunnel.bench.peer import LoadedPeer, Peer
 from recfunnel.bench.peers import peers_named, usable_peers
 from recfunnel.bench.queries import (
+    Draw,
     Workload,
     catalogue_items,
     catalogue_workload,
@@ -23,6 +24,7 @@ from recfunnel.bench.queries import (
     plain_workload,
 )
 from recfunnel.bench.results import (
+    ON_ONE_CORE,
     BackendResult,
     EngineResult,
     GroupResult,
@@ -62,6 +64,7 @@ class EngineRequest(Value, frozen=True):
         peers: names of libraries; none for all.
         num_rounds: of turns.
         round_s: for each back-end in a round.
+        num_pairs: candidates in all queries of a workload together, about.
         seed: of everything random.
         quick: leave out libraries that take minutes to set up.
     """
@@ -75,6 +78,7 @@ class EngineRequest(Value, frozen=True):
     peers: tuple[str, ...] = ()
     num_rounds: int = 7
     round_s: float = 0.05
+    num_pairs: int = 1 << 20
     seed: int = 0
     quick: bool = False
 
@@ -84,6 +88,7 @@ class EngineRequest(Value, frozen=True):
             ("items", self.num_items, 1),
             ("items of the largest catalogue", self.largest_items, 1),
             ("rounds", self.num_rounds, 1),
+            ("candidates in all queries", self.num_pairs, 1),
         ):
             if value < least:
                 raise StudyError(f"{value} {what}, must be at least {least}")
@@ -102,6 +107,7 @@ QUICK = EngineRequest(
     num_rows=200_000,
     num_rounds=5,
     round_s=0.01,
+    num_pairs=1 << 17,
     quick=True,
 )
 """A first look in less than a minute, on tables that fit anywhere: not the targets' sizes."""
@@ -124,6 +130,10 @@ class _Run:
     cache: Path
     progress: Progress
     missing: list[Missing] = field(default_factory=list)
+
+    def draw(self, num_candidates: int) -> Draw:
+        """How queries of that size are drawn."""
+        return Draw(num_candidates, self.request.num_pairs, self.request.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +193,7 @@ def _measure_model(run: _Run, name: str) -> list[GroupResult]:
 
 def _plain(run: _Run, subject: _Subject) -> Iterator[GroupResult]:
     for size in run.request.candidates:
-        workload = plain_workload(subject.model, size, run.request.seed)
+        workload = plain_workload(subject.model, run.draw(size))
         yield _group(run, subject, workload)
         if "cores" in run.request.parts and size == USUAL:
             yield _two_cores(run, subject, workload)
@@ -208,7 +218,7 @@ def _on_catalogue(
         for size in (USUAL,) if largest else run.request.candidates:
             if size > num_items:
                 continue
-            workload = catalogue_workload(subject.model, items, size, run.request.seed)
+            workload = catalogue_workload(subject.model, items, run.draw(size))
             yield _group(run, subject, workload, largest=largest)
     if "scan" in parts and not largest and not isinstance(subject.model.shape, NeuMFShape):
         yield _scan(run, subject, items)
@@ -231,12 +241,13 @@ def _group(
 
 def _two_cores(run: _Run, subject: _Subject, workload: Workload) -> GroupResult:
     exact = exact_scores(subject.model, workload)
-    backends = list(subject.ours.on_two_cores(workload, exact))
+    ours = subject.ours
+    backends = [ours.on_cores(workload, exact, 1, ON_ONE_CORE), ours.on_cores(workload, exact, 2)]
     return _timed(run, subject, workload, backends, num_threads=2)
 
 
 def _scan(run: _Run, subject: _Subject, items: Features) -> GroupResult:
-    workload = catalogue_workload(subject.model, items, min(USUAL, len(items)), run.request.seed)
+    workload = catalogue_workload(subject.model, items, run.draw(min(USUAL, len(items))))
     backends = list(subject.ours.scans(workload, min(KEPT, len(items))))
     return _timed(run, subject, workload, backends, num_items=len(items), num_candidates=len(items))
 

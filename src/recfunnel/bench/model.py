@@ -100,19 +100,6 @@ class BenchModel:
         return np.cumsum([0, *self.cardinalities[:-1]], dtype=np.int64)
 
 
-def parameter_bytes(shape: Shape, num_rows: int | None = None) -> int:
-    """Memory of a model's tables, beside which its layers are nothing.
-
-    Args:
-        shape: widths.
-        num_rows: as for `build_model`.
-    """
-    if isinstance(shape, NeuMFShape):
-        width = shape.mf_dim + shape.tower[0] // 2
-        return FLOAT_BYTES * width * (shape.num_users + shape.num_items)
-    return FLOAT_BYTES * shape.dim * sum(cardinalities(num_rows))
-
-
 def build_model(shape: Shape, *, num_rows: int | None, seed: int) -> BenchModel:
     """Draw the parameters.
 
@@ -124,12 +111,25 @@ def build_model(shape: Shape, *, num_rows: int | None, seed: int) -> BenchModel:
     Raises:
         StudyError: the tables do not fit into free memory.
     """
-    rng = rng_for(seed, "bench", shape.name)
     if isinstance(shape, NeuMFShape):
-        return _neumf(shape, rng)
-    needed = parameter_bytes(shape, num_rows)
+        return _neumf(shape, rng_for(seed, "bench", shape.name))
+    return build_dlrm(shape, cardinalities(num_rows), seed)
+
+
+def build_dlrm(shape: DLRMShape, sizes: tuple[int, ...], seed: int) -> BenchModel:
+    """Draw the parameters of a DLRM over any number of tables.
+
+    Args:
+        shape: widths.
+        sizes: rows of each table.
+        seed: of the parameters.
+
+    Raises:
+        StudyError: the tables do not fit into free memory.
+    """
+    rng = rng_for(seed, "bench", shape.name)
+    needed = FLOAT_BYTES * shape.dim * sum(sizes)
     check_memory(f"{shape.name} ({needed / 2**30:.1f} GiB of tables)", 1.1 * needed, SMALLER)
-    sizes = cardinalities(num_rows)
     table = huge_array((sum(sizes), shape.dim))
     # So that dots are about as large as a trained model's.
     _fill(table, (12.0 / math.sqrt(shape.dim)) ** 0.5, rng)

@@ -3,22 +3,22 @@
 Letters: I items, B candidates a query, W columns of a record.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recfunnel.bench.backend import MOST_CHECKED, Backend, error_of
+from recfunnel.bench.backend import MOST_CHECKED, Backend, error_of, exact_scores_of
 from recfunnel.bench.memory import free_memory_bytes, huge_array
 from recfunnel.bench.model import FLOAT_BYTES, BenchModel
 from recfunnel.bench.queries import Workload
-from recfunnel.bench.results import ON_ONE_CORE, SCAN, Precision, Way, our_name
+from recfunnel.bench.results import SCAN, Precision, Way, our_name
 from recfunnel.bench.roof import Bound, call_bound
 from recfunnel.bench.shapes import ITEM_FEATURES, DLRMShape
 from recfunnel.compile.catalogue import CatalogueSplit
-from recfunnel.compile.evaluate import evaluate
 from recfunnel.compile.lower import lower
 from recfunnel.compile.lower_fingerprint import fingerprint
 from recfunnel.compile.lower_storage import row_bytes, to_storage
@@ -69,27 +69,38 @@ class OurEngine:
         """Free the catalogue's records."""
         self.records.clear()
 
-    def backends(self, workload: Workload, exact: DoubleArray) -> Iterator[Backend]:
-        """Every way and precision that the workload allows, on one core.
+    def backends(
+        self, workload: Workload, exact: DoubleArray, only: Collection[str] = ()
+    ) -> Iterator[Backend]:
+        """Ways and precisions that the workload allows, on one core.
 
         Args:
             workload: queries.
             exact: scores of the first.
+            only: names of those wanted; empty for all.
         """
-        for precision in PRECISIONS:
-            way: Way = "plain" if workload.setting == "plain" else "hoisted"
-            machine, bound = self._machine(workload, precision)
-            yield self._backend(machine, workload, exact, way, precision, bound)
-            if isinstance(self.model.shape, DLRMShape) and way == "hoisted":
-                machine, bound = self._on_records(workload, precision)
-                yield self._backend(machine, workload, exact, "compiled", precision, bound)
+        ways: list[Way] = ["plain"] if workload.setting == "plain" else ["hoisted"]
+        if workload.setting == "catalogue" and isinstance(self.model.shape, DLRMShape):
+            ways.append("compiled")
+        for precision, way in product(PRECISIONS, ways):
+            if not only or our_name(way, precision) in only:
+                make = self._on_records if way == "compiled" else self._machine
+                machine, bound = make(workload, precision)
+                yield self._backend(machine, workload, exact, way, precision, bound)
 
-    def on_two_cores(self, workload: Workload, exact: DoubleArray) -> Iterator[Backend]:
-        """One and two cores on the same queries."""
-        for num_threads in (1, 2):
-            machine, bound = self._machine(workload, "float32", num_threads)
-            end = ON_ONE_CORE if num_threads == 1 else ""
-            yield self._backend(machine, workload, exact, "plain", "float32", bound, end)
+    def on_cores(
+        self, workload: Workload, exact: DoubleArray, num_threads: int, end: str = ""
+    ) -> Backend:
+        """Plain and in float32, on so many cores.
+
+        Args:
+            workload: queries, plain.
+            exact: scores of the first.
+            num_threads: cores.
+            end: of the name.
+        """
+        machine, bound = self._machine(workload, "float32", num_threads)
+        return self._backend(machine, workload, exact, "plain", "float32", bound, end)
 
     def scans(self, workload: Workload, k: int) -> Iterator[Backend]:
         """The best k of a whole catalogue, bfloat16, one core.
@@ -115,10 +126,8 @@ class OurEngine:
         every = machine.score(context, None)[0]
         if scores.min() < np.partition(every, -k)[-k]:
             return float("inf")
-        checked = positions[None, :MOST_CHECKED]
-        graph = self.model.graph("catalogue")
-        exact = evaluate(graph, self.model.parameters, context, workload.items, checked)[0]
-        return error_of(scores[: exact.size], exact)
+        exact = exact_scores_of(self.model, workload, positions[:MOST_CHECKED])
+        return error_of(scores, exact)
 
     def _backend(
         self,

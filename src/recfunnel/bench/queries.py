@@ -23,9 +23,6 @@ EXPONENT = 1.05
 SCATTER = 2_654_435_761
 """A prime; multiplied by it, popular ids lie far apart."""
 
-NUM_PAIRS = 1 << 20
-"""Candidates in all queries together, about."""
-
 MOST_QUERIES = 4096
 FEWEST_QUERIES = 16
 
@@ -83,20 +80,34 @@ def zipf_ids(num_ids: int, size: int, rng: np.random.Generator) -> IntArray:
     return ids
 
 
-def num_queries_for(num_candidates: int) -> int:
-    """How many queries to cycle through."""
-    return int(np.clip(NUM_PAIRS // num_candidates, FEWEST_QUERIES, MOST_QUERIES))
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How queries are drawn.
+
+    Args:
+        num_candidates: B.
+        num_pairs: candidates in all queries together, about: Q is this over B, but at least 16.
+        seed: of everything.
+    """
+
+    num_candidates: int
+    num_pairs: int = 1 << 20
+    seed: int = 0
+
+    @property
+    def num_queries(self) -> int:
+        """Q."""
+        return int(np.clip(self.num_pairs // self.num_candidates, FEWEST_QUERIES, MOST_QUERIES))
 
 
-def plain_workload(model: BenchModel, num_candidates: int, seed: int) -> Workload:
+def plain_workload(model: BenchModel, draw: Draw) -> Workload:
     """Queries whose candidates differ in every feature; nothing is known in advance.
 
     Args:
         model: to ask.
-        num_candidates: B.
-        seed: of the draws.
+        draw: how.
     """
-    Q = num_queries_for(num_candidates)
+    Q, num_candidates, seed = draw.num_queries, draw.num_candidates, draw.seed
     rng = rng_for(seed, "bench", "plain", num_candidates)
     items = _features(model, range(len(model.cardinalities)), Q * num_candidates, True, rng)
     rows = np.arange(Q * num_candidates).reshape(Q, num_candidates)
@@ -118,23 +129,20 @@ def catalogue_items(model: BenchModel, num_items: int, seed: int) -> Features:
     return _features(model, _columns(model, "candidate"), num_items, False, rng)
 
 
-def catalogue_workload(
-    model: BenchModel, items: Features, num_candidates: int, seed: int
-) -> Workload:
+def catalogue_workload(model: BenchModel, items: Features, draw: Draw) -> Workload:
     """Queries with one context each, whose candidates are different items, popular ones more often.
 
     Args:
         model: to ask.
         items: of `catalogue_items`.
-        num_candidates: B.
-        seed: of the draws.
+        draw: how.
 
     Raises:
         StudyError: more candidates than items.
     """
+    Q, num_candidates, seed = draw.num_queries, draw.num_candidates, draw.seed
     if num_candidates > len(items):
         raise StudyError(f"{num_candidates} candidates of {len(items)} items; ask for fewer")
-    Q = num_queries_for(num_candidates)
     rng = rng_for(seed, "bench", "queries", len(items), num_candidates)
     columns = _columns(model, "context")
     context = _features(model, columns, Q, not isinstance(model.shape, NeuMFShape), rng)

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from cyclopts import App, Parameter
 
@@ -11,13 +11,14 @@ from recfunnel.cli.printing import emit_json, say, terminal
 from recfunnel.cli.progress import reporting
 
 if TYPE_CHECKING:
-    from recfunnel.bench.engine import EngineRequest
     from recfunnel.bench.results import EngineResult
 
 app = App(name="bench", help="Measure the engine on this machine, other libraries beside it.")
 
 Several = Parameter(negative="", consume_multiple=True)
 Part = Literal["plain", "catalogue", "largest", "scan", "cores"]
+Axis = Literal["candidates", "catalogue", "tables", "features", "threads"]
+T = TypeVar("T")
 
 
 @app.command
@@ -60,7 +61,7 @@ def engine(
         json: print JSON.
         quiet: no progress on standard error.
     """
-    from recfunnel.bench.engine import measure_engine
+    from recfunnel.bench.engine import QUICK, EngineRequest, measure_engine
 
     changes = {
         "models": model,
@@ -74,8 +75,7 @@ def engine(
         "round_s": None if round_ms is None else round_ms / 1e3,
         "seed": seed,
     }
-    given = {name: value for name, value in changes.items() if value not in (None, ())}
-    request = _request(quick, given)
+    request = _changed(QUICK if quick else EngineRequest(), changes)
     with reporting(quiet=quiet) as progress:
         result = measure_engine(request, out / "compiled", progress)
     _keep(result, out)
@@ -87,12 +87,78 @@ def engine(
     return 0
 
 
-def _request(quick: bool, changes: Mapping[str, object]) -> "EngineRequest":
-    from recfunnel.bench.engine import QUICK, EngineRequest
+@app.command
+def scaling(
+    *,
+    model: str | None = None,
+    axis: Annotated[tuple[Axis, ...], Several] = (),
+    library: Annotated[tuple[str, ...], Several] = (),
+    items: int | None = None,
+    rows: int | None = None,
+    most: int | None = None,
+    rounds: int | None = None,
+    round_ms: float | None = None,
+    seed: int | None = None,
+    out: Annotated[Path, Parameter(alias="-o")] = Path("runs/bench-scaling"),
+    json: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Annotated[bool, Parameter(alias="-q", negative="")] = False,
+) -> int:
+    """Time the engine over candidates, catalogue, tables, features and cores; draws a figure each.
+
+    Keeps scaling.json and, for each axis, scaling-AXIS.svg and .png.
+
+    Args:
+        model: RM_small, RM_med or RM_large.
+        axis: candidates, catalogue, tables, features or threads; all when none is given.
+        library: beside ours; torch eager and OpenVINO when none is given, `none` for none.
+        items: of the catalogue where it is not the axis.
+        rows: of all tables together where they are not the axis.
+        most: leave out points above so many candidates, items, rows or features.
+        rounds: of turns.
+        round_ms: for each back-end in a round, milliseconds.
+        seed: of parameters and queries.
+        out: folder for results, figures and what libraries compile.
+        json: print JSON.
+        quiet: no progress on standard error.
+    """
+    from recfunnel.bench.scaling import ScalingRequest, measure_scaling
+    from recfunnel.core.storage import write_json
+    from recfunnel.report.figure_scaling import scaling_figures
+
+    changes = {
+        "model": model,
+        "axes": axis,
+        "peers": library,
+        "num_items": items,
+        "num_rows": rows,
+        "most": most,
+        "num_rounds": rounds,
+        "round_s": None if round_ms is None else round_ms / 1e3,
+        "seed": seed,
+    }
+    request = _changed(ScalingRequest(), changes)
+    with reporting(quiet=quiet) as progress:
+        result = measure_scaling(request, out / "compiled", progress)
+    write_json(out / "scaling.json", result)
+    for figure in scaling_figures(result):
+        (out / f"{figure.name}.svg").write_text(figure.svg())
+        figure.save_png(out / f"{figure.name}.png")
+    if json:
+        emit_json(result)
+    else:
+        for figure in scaling_figures(result):
+            say(f"{figure.title}\n  {figure.description}\n  {out / figure.name}.svg")
+        for left in result.missing:
+            say(f"not measured: {left.name} ({left.why})")
+    return 0
+
+
+def _changed(value: T, changes: Mapping[str, object]) -> T:
+    """A request with what was given on the command line, checked."""
     from recfunnel.core.spec import convert, to_builtins
 
-    before = to_builtins(QUICK if quick else EngineRequest())
-    return convert({**before, **changes}, EngineRequest, name="bench engine")
+    given = {name: change for name, change in changes.items() if change not in (None, ())}
+    return convert({**to_builtins(value), **given}, type(value), name="bench")
 
 
 def _with_targets(result: "EngineResult") -> dict[str, object]:
