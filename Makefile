@@ -41,7 +41,8 @@ bench: $(NATIVE)
 native: $(NATIVE)
 
 # The native tests once more, on a module that watches every access and every overflow. Its sources
-# lie beside it in a copy. The preloaded libraries are g++'s; what Python leaks is not looked at.
+# lie beside it in a copy, which -S puts before the editable install. The preloaded libraries are
+# g++'s; what Python leaks is not looked at.
 SANITIZED := $(CURDIR)/build/sanitized
 SANITIZED_TESTS := $(wildcard tests/test_native_*.py)
 sanitize: $(INSTALLED)
@@ -53,8 +54,9 @@ sanitize: $(INSTALLED)
 	  -DRECFUNNEL_SANITIZE=address,undefined -DRECFUNNEL_OUTPUT=$(SANITIZED)/src/recfunnel/runtime
 	$(BIN)/cmake --build $(SANITIZED)/native
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
-	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(SANITIZED)/src PYTHONDONTWRITEBYTECODE=1 \
-	  $(BIN)/pytest -p no:xdist --capture=no $(SANITIZED_TESTS)
+	  ASAN_OPTIONS=detect_leaks=0 PYTHONDONTWRITEBYTECODE=1 \
+	  PYTHONPATH=$(SANITIZED)/src:$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+	  $(BIN)/python -S -m pytest -p no:xdist --capture=no $(SANITIZED_TESTS)
 
 # Built without isolation: the build folder native/inplace outlives the installation, so the tools
 # and nanobind's sources have to as well.
