@@ -107,6 +107,27 @@ def test_product_and_its_base_become_one_layer_and_the_bias_finds_another() -> N
     Call(0).assert_equal(model, (graph, parameters))
 
 
+def test_a_bases_bias_stays_where_no_other_layer_is_added() -> None:
+    nodes = (
+        Dense(side="candidate", columns=(0, 1, 2)),
+        Dense(side="context", columns=(0, 1, 2)),
+        Multiply(x_of=0, y_of=1),
+        Linear(x_of=2, weight="product"),
+        Linear(x_of=0, weight="item", bias="b"),
+        Sum(terms_of=(3, 4)),
+        Relu(x_of=5),
+        Linear(x_of=6, weight="h"),
+    )
+    shapes = {"product": (5, 3), "item": (5, 3), "b": (5,), "h": (5,)}
+    parameters = {name: RNG.normal(size=shape) for name, shape in shapes.items()}
+    model = (RankingGraph(nodes=nodes, score_of=7), parameters)
+
+    bound = bind_query(*model, num_candidates=100)
+
+    assert [op.base for op in bound[0].nodes if isinstance(op, ScaledLinear)] == ["item"]
+    Call(0).assert_equal(model, bound)
+
+
 def test_a_product_alone_is_a_matrix_only_for_more_candidates_than_outputs() -> None:
     nodes = (
         Dense(side="candidate", columns=(0, 1, 2)),

@@ -156,6 +156,19 @@ def test_a_slice_reaches_the_part_it_cuts() -> None:
     assert simplify(*model)[0].nodes == (ITEM, Linear(x_of=0, weight="w"))
 
 
+def test_a_slice_of_a_slice_is_one() -> None:
+    model = last(
+        Dense(side="context", columns=(0, 1, 2, 3)),
+        Slice(x_of=0, start=1, stop=4),
+        Slice(x_of=1, start=1, stop=3),
+        Linear(x_of=2, weight="w"),
+        w=(1, 2),
+    )
+
+    assert simplify(*model)[0].nodes[1] == Slice(x_of=0, start=2, stop=4)
+    Call(0).assert_equal(model, simplify(*model))
+
+
 def naive_dlrm(
     num_context: int, num_items: int, dim: int, order: np.ndarray, *, mixed_bottom: bool = False
 ) -> Model:
