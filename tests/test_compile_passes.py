@@ -173,6 +173,23 @@ def test_work_is_counted_once_on_the_side_it_is_done() -> None:
     assert work.parameter_bytes == 4 * (45 + 45 + 15 + 15 + 81 + 3)
 
 
+def test_a_layer_on_dots_makes_its_matrix_once_a_query() -> None:
+    """N 3, V 5 and U 4 vectors of d 2: N V U d to make it, N V d to use it."""
+    nodes = (
+        Lookup(side="candidate", column=0, table="t"),
+        Lookup(side="context", column=0, table="u"),
+        CrossLinear(x_of=0, y_of=1, dim=2, weight="w"),
+        Linear(x_of=2, weight="h"),
+    )
+    shapes = {"t": (9, 10), "u": (9, 8), "w": (3, 20), "h": (3,)}
+    parameters = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+    work = graph_work(RankingGraph(nodes=nodes, score_of=3), parameters)
+
+    assert work.flops_per_query == 2 * 3 * 5 * 4 * 2
+    assert work.flops_per_candidate == 2 * 3 * 5 * 2 + 2 * 3
+
+
 def test_only_long_layers_of_candidates_take_fewer_bits() -> None:
     nodes = (
         Lookup(side="candidate", column=0, table="t"),
