@@ -12,6 +12,7 @@ from recfunnel.hardware.cpu import Cpu
 from recfunnel.plan.select import Objective, Target
 from recfunnel.plan.space import SearchSpace
 from recfunnel.runtime.base import RuntimeSpec
+from recfunnel.runtime.native import Native
 from recfunnel.runtime.torch_eager import TorchEager
 from recfunnel.train.base import ModelEntry
 from recfunnel.train.zoo import fitting_order
@@ -127,7 +128,7 @@ class Study(Value, frozen=True):
     space: SearchSpace = SearchSpace()
     platform: PlatformSpec = Cpu()
     runtimes: dict[str, RuntimeSpec] = msgspec.field(
-        default_factory=lambda: {"torch": TorchEager()}
+        default_factory=lambda: {"native": Native(), "torch": TorchEager()}
     )
     profile: ProfileSettings = ProfileSettings()
     simulate: SimulateSettings = SimulateSettings()
