@@ -26,6 +26,9 @@ HEADINGS = (
     "parameters",
 )
 
+LEAST_CHANGE = 0.005
+"""Smaller relative changes are called none."""
+
 
 def explain(
     model: str,
@@ -138,11 +141,11 @@ def draw_savings(found: "Explanation") -> None:
     flops = [work.flops_per_query + num * work.flops_per_candidate for work in (before, after)]
     traffic = [work.bytes_per_query + num * work.bytes_per_candidate for work in (before, after)]
     for what, (was, now) in (("FLOPs", flops), ("bytes read", traffic)):
-        change = "the same"
-        if was != now:
-            ratio, word = (was / now, "fewer") if 0 < now < was else (now / max(was, 1), "as many")
-            change = f"{significant(ratio)} times {word}" if now else "none"
-        say(f"{what} in a query: {short_count(was)} as trained, {short_count(now)} now ({change})")
+        change = ""
+        if now and abs(was / now - 1) >= LEAST_CHANGE:
+            ratio, word = (was / now, "fewer") if now < was else (now / max(was, 1), "as many")
+            change = f" ({significant(ratio)} times {word})"
+        say(f"{what} in a query: {short_count(was)} as trained, {short_count(now)} now{change}")
 
 
 def draw_nodes(heading: str, nodes: "Sequence[NodeWords]") -> None:
