@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from recfunnel.compile.catalogue import compile_records
 from recfunnel.compile.evaluate import evaluate
+from recfunnel.compile.passes import compile_graph
 from recfunnel.compile.widths import width_of
 from recfunnel.core.features import Features, FeatureSchema
 from recfunnel.core.graph import (
@@ -48,7 +50,6 @@ from recfunnel.models.reranker import Reranker
 from recfunnel.runtime import onnx_nodes
 from recfunnel.runtime.export_onnx import export_onnx, write_onnx
 from recfunnel.runtime.feeds import GIVEN, RECORDS, SCORES, feeds_of
-from recfunnel.runtime.item_records import make_records, record_items
 from recfunnel.runtime.openvino import Compiled, OpenVINO
 from recfunnel.testing.model import EXAMPLE_SCHEMA, fill_with_noise, random_features
 
@@ -197,17 +198,19 @@ def test_a_random_graph_scores_as_it_means(
     assert np.abs(scores - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
 
 
+@pytest.mark.parametrize("load", [run_in_onnx, run_in_openvino])
 @settings(max_examples=40, deadline=None)
 @given(made=graphs())
-def test_what_is_known_of_an_item_can_be_computed_beforehand(
-    made: tuple[RankingGraph, dict[str, NDArray[Any]]],
+def test_a_compiled_graph_on_a_compiled_catalogue_scores_the_same(
+    load: Any, made: tuple[RankingGraph, dict[str, NDArray[Any]]]
 ) -> None:
     graph, parameters = made
     expected = evaluate(graph, parameters, CONTEXT, ITEMS, None, SCORED)
-    cut = record_items(graph, parameters)
-    records = make_records(graph, parameters, cut.recorded, ITEMS)
-    export = export_onnx(cut.graph, parameters, EXAMPLE_SCHEMA)
-    run = run_in_onnx(export.proto.SerializeToString())
+    compiled = compile_graph(graph, parameters)
+    assert compiled.split is not None
+    records = compile_records(compiled.split, ITEMS)
+    export = export_onnx(compiled.pair_graph, compiled.pair_parameters, EXAMPLE_SCHEMA)
+    run = load(export.proto.SerializeToString())
     more = {RECORDS: records} if RECORDS in export.inputs else {}
     scores = scores_of(run, export.inputs, ITEMS, more)
     assert not any(name.startswith("candidate_dense") for name in export.inputs)

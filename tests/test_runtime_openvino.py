@@ -2,6 +2,7 @@
 
 import pytest
 
+from recfunnel.compile.passes import PASSES
 from recfunnel.runtime import onnx_nodes
 from recfunnel.runtime.openvino import OpenVINO
 from recfunnel.testing.runtime import RuntimeContract
@@ -23,3 +24,9 @@ class TestTablesOutside(RuntimeContract):
     @pytest.fixture(autouse=True)
     def _small_tables_are_big(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(onnx_nodes, "TABLE_BYTES", 16)
+
+
+class TestAsTrained(RuntimeContract):
+    """Without any pass."""
+
+    runtime = OpenVINO(cache_items=False, without=PASSES)

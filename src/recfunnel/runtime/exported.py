@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recfunnel.compile.catalogue import compile_records
 from recfunnel.compile.load import StoredGraph
+from recfunnel.compile.passes import CompileOptions, compile_graph
 from recfunnel.core.arrays import FloatArray, IntArray
 from recfunnel.core.features import Features
 from recfunnel.runtime.export_onnx import OnnxExport, export_onnx
 from recfunnel.runtime.feeds import GIVEN, RECORDS, KnownIds, categorical_name, feeds_of
-from recfunnel.runtime.item_records import make_records, record_items
 from recfunnel.runtime.one_query import OneQueryModel, Rows
 
 NO_GRAPH = "the model has no graph; use the runtime 'torch'"
@@ -24,25 +25,33 @@ Run = Callable[[Mapping[str, NDArray[Any]]], FloatArray]
 
 
 def exported_model(
-    stored: StoredGraph, items: Features, build: Callable[[OnnxExport], Run], *, cache_items: bool
+    stored: StoredGraph,
+    items: Features,
+    build: Callable[[OnnxExport], Run],
+    *,
+    cache_items: bool,
+    without: tuple[str, ...] = (),
 ) -> OneQueryModel:
-    """Make a stored graph ready.
+    """Compile a stored graph, export it and make it ready.
 
     Args:
         stored: a finished model.
         items: features of all items it will be asked about.
         build: loads an exported graph into the library.
         cache_items: whether the item part is computed once, for the whole catalogue.
+        without: passes left out, see `recfunnel.compile.passes`.
 
     Returns:
         The loaded model.
+
+    Raises:
+        InvalidInput: there is no such pass.
     """
-    graph, records = stored.graph, None
-    if cache_items:
-        recorded = record_items(graph, stored.parameters)
-        records = make_records(graph, stored.parameters, recorded.recorded, items)
-        graph = recorded.graph
-    export = export_onnx(graph, stored.parameters, stored.schema, name=stored.name)
+    left_out = without if cache_items else (*without, "catalogue")
+    compiled = compile_graph(stored.graph, stored.parameters, CompileOptions(without=left_out))
+    records = None if compiled.split is None else compile_records(compiled.split, items)
+    graph, parameters = compiled.pair_graph, compiled.pair_parameters
+    export = export_onnx(graph, parameters, stored.schema, name=stored.name)
     call = _Call(stored, items, records, export.inputs, build(export))
     return OneQueryModel(stored.name, stored.score_inputs, len(items), call)
 

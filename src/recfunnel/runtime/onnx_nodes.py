@@ -179,7 +179,7 @@ class NodeExporter:
     def _table(self, name: str) -> tuple[str, bool]:
         """Name of a table (ids, d), and whether it is float32."""
         table = self._parameters[name]
-        table = table[:, None] if table.ndim == 1 else table
+        table = np.ascontiguousarray(table[:, None] if table.ndim == 1 else table)
         if table.nbytes >= TABLE_BYTES:
             self.tables[_constant(name)] = table
             self.write.input(_constant(name), table.dtype.name, table.shape)

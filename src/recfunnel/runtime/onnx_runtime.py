@@ -8,6 +8,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from recfunnel.compile.load import load_graph
+from recfunnel.compile.passes import CompileOptions
 from recfunnel.core.arrays import FloatArray
 from recfunnel.core.errors import MissingExtraError
 from recfunnel.core.features import Features
@@ -33,10 +34,15 @@ class OnnxRuntime(Spec, RuntimeSpec, frozen=True, tag="onnx"):
         cache_items: compute the item part of the whole catalogue once, when loading; false computes
             it for the candidates of every query, as for features that come with the request. A
             user's own file is always called whole.
+        without: passes to leave out when compiling a model, see `recfunnel.compile.passes`.
     """
 
     device: Literal["cpu", "cuda"] = "cpu"
     cache_items: bool = True
+    without: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        CompileOptions(without=self.without)  # refuses a pass that is not known
 
     def refusal(self, folder: Path) -> str:
         """Without the library, or for a model without a graph that is no ONNX file."""
@@ -76,7 +82,9 @@ class OnnxRuntime(Spec, RuntimeSpec, frozen=True, tag="onnx"):
 
             return run
 
-        return exported_model(stored, items, build, cache_items=self.cache_items)
+        return exported_model(
+            stored, items, build, cache_items=self.cache_items, without=self.without
+        )
 
     def _run_of(self, own: StoredFile, num_threads: int) -> OwnRun:
         session = OnnxSession(own.name, own.file, num_threads=num_threads, device=self.device)

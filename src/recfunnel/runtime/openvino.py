@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recfunnel.compile.load import load_graph
+from recfunnel.compile.passes import CompileOptions
 from recfunnel.core.errors import MissingExtraError, ModelError, StudyError
 from recfunnel.core.features import Features
 from recfunnel.core.graph import GRAPH_FILE
@@ -36,11 +37,16 @@ class OpenVINO(Spec, RuntimeSpec, frozen=True, tag="openvino"):
         cache_items: compute the item part of the whole catalogue once, when loading; false computes
             it for the candidates of every query, as for features that come with the request. A
             user's own file is always called whole.
+        without: passes to leave out when compiling a model, see `recfunnel.compile.passes`.
     """
 
     device: str = "CPU"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     cache_items: bool = True
+    without: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        CompileOptions(without=self.without)  # refuses a pass that is not known
 
     @property
     def exact(self) -> bool:
@@ -74,7 +80,9 @@ class OpenVINO(Spec, RuntimeSpec, frozen=True, tag="openvino"):
             file = export.proto.SerializeToString()
             return Compiled(stored.name, self, num_threads, file, export.tables)
 
-        return exported_model(stored, items, build, cache_items=self.cache_items)
+        return exported_model(
+            stored, items, build, cache_items=self.cache_items, without=self.without
+        )
 
     def _compiled(self, own: StoredFile, num_threads: int) -> "Compiled":
         return Compiled(own.name, self, num_threads, own.file, {}, own.call.output)
@@ -179,8 +187,8 @@ class _Alias:
 
 
 def _writeable(array: NDArray[Any]) -> NDArray[Any]:
-    """The same memory as an array that may be written: OpenVINO shares no other.
+    """The same memory, row by row, as an array that may be written: OpenVINO shares no other.
 
     It never writes constants, so that the memory may be a mapped file that cannot be written.
     """
-    return np.asarray(_Alias(np.ascontiguousarray(array)))
+    return np.asarray(_Alias(array))
