@@ -40,6 +40,7 @@ class RecordedGraph:
         self.steps: list[tuple[Any, tuple, dict, Any]] = []
         RecordedGraph.num_made += 1
 
+    @torch.inference_mode()
     def replay(self) -> None:
         RecordedGraph.num_replays += 1
         for func, args, kwargs, result in self.steps:

@@ -1,6 +1,6 @@
 """The GPU runtime: the same code on a CPU, against the stored networks and the float64 oracle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,23 @@ from hypothesis import strategies as st
 from compile_world import NUM_IDS, SCHEMA, SIDES, Call, random_graph
 from cuda_graphs_on_cpu import RecordedGraph, record_on_cpu
 from recfunnel.bench.model import build_model
-from recfunnel.bench.queries import catalogue_items, catalogue_workload
 from recfunnel.bench.shapes import SHAPES, Shape
 from recfunnel.compile.evaluate import evaluate
 from recfunnel.compile.hoist import hoist
 from recfunnel.compile.load import StoredGraph
 from recfunnel.compile.rewrite import Model, View
+from recfunnel.compile.widths import Parameters
 from recfunnel.core.errors import InvalidInput, ModelError, StudyError
 from recfunnel.core.features import Features, FeatureSchema, Side
-from recfunnel.core.graph import CrossDots, CrossLinear, Linear, Lookup, Relu, ScaledLinear
+from recfunnel.core.graph import (
+    CrossDots,
+    CrossLinear,
+    Linear,
+    Lookup,
+    RankingGraph,
+    Relu,
+    ScaledLinear,
+)
 from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.core.registry import decode_role
 from recfunnel.models.checkpoint import save_checkpoint
@@ -38,7 +46,7 @@ from recfunnel.runtime.gpu.model import TorchGpuModel
 from recfunnel.runtime.gpu.resident import Resident, needed_bytes
 from recfunnel.runtime.torch_cuda import TorchCuda
 from recfunnel.runtime.torch_eager import TorchEager
-from recfunnel.testing.model import EXAMPLE_SCHEMA
+from recfunnel.testing.model import EXAMPLE_SCHEMA, random_features
 from recfunnel.testing.runtime import RuntimeContract
 from triton_in_numpy import triton_in_numpy
 
@@ -109,8 +117,19 @@ def test_any_number_of_candidates_scores_as_in_eager_torch(name: str, tmp_path: 
     assert here.score(CONTRACT.context().row(0), no_candidates, none_given).shape == (1, 0)
 
 
+def measured(
+    shape: Shape, num_rows: int, num_items: int
+) -> tuple[RankingGraph, Parameters, Features, Features]:
+    """A measured model as its paper writes it, 6 contexts and some items."""
+    model, rng = build_model(shape, num_rows=num_rows, seed=0), np.random.default_rng(0)
+    schema = model.schema("catalogue")
+    contexts = random_features(schema, "context", 6, rng)
+    items = random_features(schema, "candidate", num_items, rng)
+    return model.graph("catalogue"), model.parameters, contexts, items
+
+
 def on_cpu(
-    graph_and_parameters: Model,
+    graph_and_parameters: Sequence[Any],
     items: Features,
     num_scores: int = 0,
     *,
@@ -178,15 +197,11 @@ def test_a_kernel_that_fails_or_errs_is_said_and_not_used(
     monkeypatch.setattr(Resident, "scores", kernel)
     monkeypatch.setattr(PreparedCall, "_replay_s", timed)
     monkeypatch.setattr(Device, "__init__", records_on_cpu)
-    model = build_model(SHAPES[0], num_rows=2_000, seed=0)
-    items = catalogue_items(model, 100, 0)
-    context = catalogue_workload(model, items, 10, 0).context.row(0)
-    here = on_cpu((model.graph("catalogue"), model.parameters), items, kernels="auto")
+    graph, parameters, contexts, items = measured(SHAPES[0], 2_000, 100)
+    here, context = on_cpu((graph, parameters), items, kernels="auto"), contexts.row(0)
     with pytest.warns(RuntimeWarning, match=warning) if warning else nullcontext():
         found = here.score(context, np.arange(20)[None])
-    expected = evaluate(
-        model.graph("catalogue"), model.parameters, context, items, np.arange(20)[None]
-    )
+    expected = evaluate(graph, parameters, context, items, np.arange(20)[None])
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert bool(used) == (warning is None)
 
@@ -221,24 +236,19 @@ def test_every_graph_scores_as_the_oracle(seed: int) -> None:
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 @pytest.mark.parametrize("low", [False, True], ids=["float32", "bfloat16"])
 def test_the_measured_models_as_their_papers_write_them(shape: Shape, low: bool) -> None:
-    model = build_model(shape, num_rows=20_000, seed=0)
-    items = catalogue_items(model, 500, 0)
-    work = catalogue_workload(model, items, 100, 0)
-    graph = model.graph("catalogue")
-    here = on_cpu((graph, model.parameters), items, low=low)
+    graph, parameters, contexts, items = measured(shape, 20_000, 500)
+    here = on_cpu((graph, parameters), items, low=low)
     for query in range(3):
-        context, candidates = work.context.row(query), work.candidates[query : query + 1]
-        expected = evaluate(graph, model.parameters, context, items, candidates)
+        context = contexts.row(query)
+        candidates = np.random.default_rng(query).integers(0, len(items), (1, 100))
+        expected = evaluate(graph, parameters, context, items, candidates)
         error = np.abs(here.score(context, candidates) - expected).max()
         assert error <= (3e-2 if low else 1e-5) * np.abs(expected).max()
 
 
 def test_low_precision_makes_no_ties_of_scores() -> None:
-    model = build_model(SHAPES[0], num_rows=20_000, seed=0)
-    items = catalogue_items(model, 4000, 0)
-    here = on_cpu((model.graph("catalogue"), model.parameters), items, low=True)
-    context = catalogue_workload(model, items, 10, 0).context.row(0)
-    scores = here.score(context, None)[0]
+    graph, parameters, contexts, items = measured(SHAPES[0], 20_000, 4000)
+    scores = on_cpu((graph, parameters), items, low=True).score(contexts.row(0), None)[0]
     distinct = np.unique(items.categorical, axis=0)
     assert len(np.unique(scores)) > 0.9 * len(distinct)
 
@@ -331,6 +341,25 @@ def test_a_model_too_large_for_the_device_says_what_it_needs(
         TorchCuda(device="cpu").load(_dlrm(tmp_path), CONTRACT.items())
 
 
+def test_work_too_large_for_the_device_is_a_model_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = TorchCuda(device="cpu").load(_dlrm(tmp_path), CONTRACT.items())
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("tried to allocate")
+
+    monkeypatch.setattr(gpu_model, "PreparedCall", full)
+    with pytest.raises(ModelError, match="'dlrm' has no memory left on 'cpu' for calls of 12"):
+        model.score(CONTRACT.context().row(0), np.zeros((1, 10), np.int64))
+
+
+def test_an_empty_catalogue_has_no_scores(tmp_path: Path) -> None:
+    nothing = CONTRACT.items().take(np.arange(0))
+    model = TorchCuda(device="cpu", prepare_up_to=16).load(_dlrm(tmp_path), nothing)
+    assert model.score(CONTRACT.context(), None).shape == (6, 0)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_gpu_it_refuses_in_words(tmp_path: Path) -> None:
     folder = _dlrm(tmp_path)
@@ -384,14 +413,20 @@ def in_every_shape(model: TorchGpuModel, reference: TorchGpuModel, contexts: Fea
 
 @pytest.mark.parametrize("shape", SHAPES[:3], ids=lambda shape: shape.name)
 def test_the_kernel_of_a_hidden_layer_and_head_scores_as_torch(shape: Shape) -> None:
-    model = build_model(shape, num_rows=2_000, seed=0)
-    items = catalogue_items(model, 130, 0)
-    contexts = catalogue_workload(model, items, 10, 0).context.take(np.arange(6))
-    both = model.graph("catalogue"), model.parameters
+    *both, contexts, items = measured(shape, 2_000, 130)
     with triton_in_numpy():
         fused = on_cpu(both, items, kernels="triton")
         assert fused.has_fused_head
         in_every_shape(fused, on_cpu(both, items), contexts)
+
+
+def test_the_kernel_scores_a_catalogue_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    *both, contexts, items = measured(SHAPES[0], 2_000, 130)
+    expected = on_cpu(both, items).score(contexts.row(0), None)
+    monkeypatch.setattr(gpu_model, "MOST_COLUMNS", 40)
+    with triton_in_numpy():
+        scores = on_cpu(both, items, kernels="triton").score(contexts.row(0), None)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
 
 
 def graph_with_a_head(seed: int) -> Model:
@@ -451,10 +486,7 @@ def test_the_kernel_stands_for_every_end_it_is_found_in(seed: int) -> None:
 def test_triton_itself_runs_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     pytest.importorskip("triton")
-    model = build_model(SHAPES[2], num_rows=2_000, seed=0)
-    items = catalogue_items(model, 130, 0)
-    contexts = catalogue_workload(model, items, 10, 0).context.take(np.arange(6))
-    both = model.graph("catalogue"), model.parameters
+    *both, contexts, items = measured(SHAPES[2], 2_000, 130)
     in_every_shape(on_cpu(both, items, kernels="triton"), on_cpu(both, items), contexts)
 
 
@@ -467,16 +499,15 @@ class TestOurKernelsOnAGPU(RuntimeContract):
 @pytest.mark.gpu
 @NEEDS_GPU
 def test_on_a_gpu_recorded_calls_score_as_the_oracle() -> None:
-    model = build_model(SHAPES[2], num_rows=20_000, seed=0)
-    items = catalogue_items(model, 500, 0)
-    work = catalogue_workload(model, items, 100, 0)
-    view = View(*hoist(model.graph("catalogue"), model.parameters))
+    *both, contexts, items = measured(SHAPES[2], 20_000, 500)
+    view = View(*hoist(*both))
     stored = StoredGraph("large", view.graph, view.parameters, FeatureSchema(features=()), ())
     for kernels in ("torch", "triton", "auto"):
         device = Device("cuda", records=True, kernels=kernels)
         here = TorchGpuModel(stored, Resident(view, items, "cuda", low=False), device)
         for query in (0, 1, 2, 0, 1):
-            context, candidates = work.context.row(query), work.candidates[query : query + 1]
+            context = contexts.row(query)
+            candidates = np.random.default_rng(query).integers(0, len(items), (1, 100 - query))
             expected = evaluate(view.graph, view.parameters, context, items, candidates)
             error = np.abs(here.score(context, candidates) - expected).max()
             assert error <= 1e-5 * np.abs(expected).max()

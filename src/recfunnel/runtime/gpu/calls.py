@@ -4,8 +4,7 @@ On a GPU the work is recorded as a CUDA graph the first time, so that a call is 
 launch, one transfer out and one wait.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
@@ -48,11 +47,9 @@ class Device:
         # Graphs share their memory: only one runs at a time, and its answer is copied at once.
         self.pool = torch.cuda.graph_pool_handle() if self.records else None
 
-    @contextmanager
-    def in_order(self) -> Iterator[None]:
-        """What is started inside runs in order, and keeps nothing for gradients."""
-        with torch.inference_mode(), torch.cuda.stream(self.stream):
-            yield
+    def in_order(self) -> AbstractContextManager[object]:
+        """What is started inside runs in the order of the device's stream."""
+        return nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
 
     def wait(self) -> None:
         """Until all that was started is done."""
@@ -111,7 +108,8 @@ class PreparedCall:
     def _run(self) -> Tensor:
         self.message.send()
         if self._recorded is None:
-            return self._resident.scores(self.message, self._shape, fused=self._fused)
+            with torch.inference_mode():
+                return self._resident.scores(self.message, self._shape, fused=self._fused)
         self._recorded.graph.replay()
         return self._recorded.scores
 
@@ -137,7 +135,7 @@ class PreparedCall:
         def work() -> Tensor:
             return self._resident.scores(self.message, self._shape, fused=fused)
 
-        with self._device.in_order():
+        with self._device.in_order(), torch.inference_mode():
             self.message.send()
             for _ in range(RUNS_BEFORE_RECORDING):
                 work()

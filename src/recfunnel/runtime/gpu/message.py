@@ -76,14 +76,14 @@ class Reads:
     graph: RankingGraph
     _columns: list[IntArray] = field(default_factory=list)
     _firsts: list[IntArray] = field(default_factory=list)
-    _sizes: list[IntArray] = field(default_factory=list)
+    _sizes: list[NDArray[np.uint64]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for tables, positions in zip(self.joined, self.lookups, strict=True):
             ops = [self._lookup(position) for position in positions]
             self._columns.append(np.array([op.column for op in ops]))
             self._firsts.append(np.array([tables.first_rows[op.table] for op in ops]))
-            self._sizes.append(np.array([len(self.parameters[op.table]) for op in ops]))
+            self._sizes.append(np.array([len(self.parameters[op.table]) for op in ops], np.uint64))
 
     def list_lengths(self, context: Features) -> tuple[int, ...]:
         """L of each reader of a list, as a bucket."""
@@ -116,8 +116,9 @@ class Reads:
             InvalidInput: an id outside its table.
         """
         for number in range(len(self.joined)):
-            ids = context.categorical[:, self._columns[number]]
-            if ((ids < 0) | (ids >= self._sizes[number])).any():
+            ids = np.asarray(context.categorical[:, self._columns[number]], np.int64)
+            # Seen as unsigned, negative ids are the largest.
+            if (ids.view(np.uint64) >= self._sizes[number]).any():
                 self._refuse(context, number)
             message.ints(f"rows{number}")[:] = ids + self._firsts[number]
         for position, op in self.lists.items():
@@ -241,7 +242,8 @@ def fill_columns(
         InvalidInput: a candidate that is no item.
     """
     if candidates is not None:
-        if candidates.min() < 0 or candidates.max() >= num_items:
+        candidates = np.asarray(candidates, np.int64)
+        if candidates.view(np.uint64).max() >= num_items:
             raise InvalidInput(
                 f"candidates must be rows 0 to {num_items - 1} of the items, "
                 f"got {candidates.min()} to {candidates.max()}"

@@ -6,10 +6,11 @@ Letters: Q queries, C columns, S score inputs.
 from threading import Lock
 
 import numpy as np
+import torch
 
 from recfunnel.compile.load import StoredGraph
 from recfunnel.core.arrays import FloatArray, IntArray
-from recfunnel.core.errors import InvalidInput
+from recfunnel.core.errors import InvalidInput, ModelError
 from recfunnel.core.features import Features
 from recfunnel.core.model import check_scores
 from recfunnel.runtime.gpu.buckets import LEAST, bucket_of, buckets_up_to
@@ -76,6 +77,8 @@ class TorchGpuModel:
         Args:
             num_candidates: the most that will be asked for.
         """
+        if not self._resident.num_items:
+            return
         lengths = (LEAST,) * len(self._resident.reads.lists)
         with self._lock:
             for size in reversed(buckets_up_to(min(num_candidates, MOST_COLUMNS))):
@@ -95,7 +98,7 @@ class TorchGpuModel:
             float32 (Q, C), higher ranks first.
 
         Raises:
-            ModelError: a score is not finite.
+            ModelError: a score is not finite, or the device's memory does not hold the work.
             InvalidInput: `given` does not hold the scores it reads, a candidate is no item, or an
                 id of the context is outside its table.
         """
@@ -193,7 +196,14 @@ class TorchGpuModel:
         if kept is not None:
             return kept
         comes_again = shape.num_queries == 1 and not shape.first_item
-        call = PreparedCall(self._resident, shape, self._device, records=comes_again)
+        try:
+            call = PreparedCall(self._resident, shape, self._device, records=comes_again)
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"{self._name!r} has no memory left on {self._device.name!r} for calls of "
+                f"{shape.num_columns} candidates ({error}); ask for fewer, keep fewer models "
+                "there, or use dtype 'bfloat16'"
+            ) from error
         if comes_again:
             self._calls[shape] = call
         return call

@@ -122,6 +122,8 @@ class Resident:
             instead = head.in_place(candidates, shape.first_item or 0, shape.num_columns)
             self._network.run(values, instead, head.inside)
         score = values[self._score_of].float()
+        if self._score_of in self._states:
+            score = score.clone()  # a CUDA graph without any work would be refused
         return score.expand(shape.num_queries, shape.num_columns, 1).squeeze(2)
 
     def _item_values(self, message: Message, shape: CallShape, without: frozenset[int]) -> Values:
