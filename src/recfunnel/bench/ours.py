@@ -33,7 +33,7 @@ ID_BYTES = 8
 SPARE_BYTES = 1 << 30
 """Left free for libraries and queries."""
 
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 RECORD_STORAGE: dict[Precision, Storage] = {
     "float32": "float32",
     "bfloat16": "bfloat16",
