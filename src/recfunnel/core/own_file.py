@@ -24,7 +24,7 @@ class FileCall(Value, frozen=True):
     """How a file is called and read.
 
     Args:
-        inputs: for each input of the file, in the order it takes them, the feature it reads: a name
+        inputs: for each input of the file, in any order, the feature it reads: a name
             gives (n,), a list of names gives (n, k), and a multi-valued feature (n, L) ids, filled
             up with 0. `NAME.weights` is the weights of a multi-valued feature, and `NAME.present`
             is 1 for its values and 0 for what fills up.

@@ -7,7 +7,7 @@ Letters: I items, C candidates, S score inputs.
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from recfunnel.core.errors import MissingExtraError, ModelError, StudyError
 from recfunnel.core.features import Features
 from recfunnel.core.graph import GRAPH_FILE, RankingGraph, RowSum
 from recfunnel.core.spec import Spec
-from recfunnel.core.storage import read_json
+from recfunnel.core.storage import MANIFEST, read_json
 from recfunnel.runtime.base import RuntimeSpec, runtimes
+from recfunnel.runtime.feeds import SideCheck
 from recfunnel.runtime.one_query import OneQueryModel, Rows
 
 if TYPE_CHECKING:  # torch is optional: nothing here is imported until a model is loaded
@@ -28,6 +29,13 @@ if TYPE_CHECKING:  # torch is optional: nothing here is imported until a model i
     from recfunnel.runtime.aot_package import Package
 
 ITEMS_AT_ONCE = 1 << 16
+
+OWN_KINDS = ("module", "onnx", "torchscript", "exported")
+
+SIDES_UNKNOWN = (
+    "it is no network of a built-in kind, so what belongs to the context and what to the items is "
+    "not known; use the runtime 'torch'"
+)
 
 LOOKUPS_ALONE = (
     "its work is a sum of table rows, as many as the context's list is long: there is nothing to "
@@ -59,13 +67,15 @@ class AOTInductor(Spec, RuntimeSpec, frozen=True, tag="aot_inductor"):
         return self.precision == "fp32"
 
     def refusal(self, folder: Path) -> str:
-        """Without torch, without a compiler, or for a sum of table rows."""
+        """Without torch or a compiler, for a user's own model, or for a sum of table rows."""
         if importlib.util.find_spec("torch") is None:
             return str(MissingExtraError("torch", "train"))
         from recfunnel.runtime.aot_package import NO_COMPILER, compiler
 
         if not compiler():
             return NO_COMPILER
+        if read_json(folder / MANIFEST, dict[str, Any]).get("spec", {}).get("kind") in OWN_KINDS:
+            return SIDES_UNKNOWN
         if not (folder / GRAPH_FILE).exists():
             return ""
         graph = read_json(folder / GRAPH_FILE, RankingGraph)
@@ -94,10 +104,7 @@ class AOTInductor(Spec, RuntimeSpec, frozen=True, tag="aot_inductor"):
             raise StudyError(f"torch has no device {self.device!r} here: {error}") from error
         checkpoint = load_checkpoint(folder)
         if not isinstance(checkpoint.module, RankingModel):
-            raise ModelError(
-                f"{checkpoint.name!r} is no RankingModel, whose sides are known; use the runtime "
-                "'torch'"
-            )
+            raise ModelError(f"{checkpoint.name!r} cannot be compiled: {SIDES_UNKNOWN}")
         call = _Call(checkpoint, checkpoint.module, folder, items, self, num_threads)
         return OneQueryModel(checkpoint.name, checkpoint.score_inputs, len(items), call)
 
@@ -118,7 +125,7 @@ class _Call:
 
         self._torch, self._num_threads, self._device = torch, num_threads, spec.device
         self._module = module.to(spec.device).requires_grad_(requires_grad=False)
-        self._items = items
+        self._items, self._known = items, SideCheck(checkpoint.schema, "context")
         self._use_threads()
         self._states = self._encode(np.arange(len(items))) if spec.cache_items else None
         self._run = self._loaded(checkpoint, folder, spec)
@@ -126,6 +133,7 @@ class _Call:
     def __call__(self, context: Features, rows: Rows, given: FloatArray | None) -> FloatArray:
         from recfunnel.models.base import as_tensor, to_tensors
 
+        self._known.check(context)
         self._use_threads()
         torch = self._torch
         picks = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows

@@ -15,7 +15,7 @@ from recfunnel.compile.passes import CompileOptions, compile_graph
 from recfunnel.core.arrays import FloatArray, IntArray
 from recfunnel.core.features import Features
 from recfunnel.runtime.export_onnx import OnnxExport, export_onnx
-from recfunnel.runtime.feeds import GIVEN, RECORDS, KnownIds, categorical_name, feeds_of
+from recfunnel.runtime.feeds import GIVEN, RECORDS, SideCheck, categorical_name, feeds_of
 from recfunnel.runtime.one_query import OneQueryModel, Rows
 
 NO_GRAPH = "the model has no graph; use the runtime 'torch'"
@@ -68,7 +68,7 @@ class _Call:
         run: Run,
     ) -> None:
         items.check(stored.schema, "candidate")
-        self._known = KnownIds(stored.schema, "context")
+        self._known = SideCheck(stored.schema, "context")
         self._items, self._records, self._inputs, self._run = items, records, inputs, run
         self._reads_items = any(name.startswith("candidate_") for name in inputs)
         self._reads_ids_alone = self._reads_items and not any(

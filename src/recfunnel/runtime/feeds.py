@@ -62,8 +62,11 @@ def feeds_of(features: Features, side: Side, wanted: frozenset[str]) -> dict[str
     return {name: array for name, array in feeds.items() if name in wanted}
 
 
-class KnownIds:
-    """Holds ids of contexts against their cardinalities: quick while all is well.
+class SideCheck:
+    """Holds features of a call against their schema: quick while all is well.
+
+    Libraries take ids out of range and numbers that are not finite each in their own way, some in
+    silence.
 
     Args:
         schema: features of both sides.
@@ -79,12 +82,14 @@ class KnownIds:
         """Hold features against the schema.
 
         Raises:
-            DataError: a column count differs, or an id is outside its cardinality.
+            DataError: a column count differs, an id is outside its cardinality, a number is not
+                finite.
         """
         ids = features.categorical
         good = ids.shape[1] == self._sizes.size
         good = good and len(features.multi_valued) == len(self._list_sizes)
         good = good and not ((ids < 0) | (ids >= self._sizes)).any()
+        good = good and np.isfinite(features.dense).all()
         for lists, size in zip(features.multi_valued, self._list_sizes, strict=False):
             values = lists.values
             good = good and (not values.size or (values.min() >= 0 and values.max() < size))

@@ -15,7 +15,7 @@ from recfunnel.core.own_file import STORED_ONNX, FileCall
 from recfunnel.core.own_inputs import FileInputs, Rows
 from recfunnel.core.spec import convert
 from recfunnel.core.storage import FORMAT_VERSION, MANIFEST, read_json
-from recfunnel.runtime.feeds import KnownIds
+from recfunnel.runtime.feeds import SideCheck
 from recfunnel.runtime.one_query import OneQueryModel
 
 Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]
@@ -85,7 +85,7 @@ def own_model(
         DataError: items do not fit the schema.
     """
     items.check(stored.schema, "candidate")
-    known = KnownIds(stored.schema, "context")
+    known = SideCheck(stored.schema, "context")
     wanted = onnx_inputs(stored.name, stored.file, stored.call.output)
     num_inputs = len(stored.score_inputs)
     inputs = FileInputs(stored.name, stored.call, wanted, stored.schema, num_inputs)
