@@ -12,7 +12,7 @@ msgspec tag, and is registered:
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -41,7 +41,12 @@ def to_builtins(value: object) -> Any:
 
 
 def with_suggestion(message: str, cls: type) -> str:
-    """Add "did you mean" to msgspec's message about an unknown field of `cls` or inside it."""
+    """Add what is known to msgspec's message about an unknown field or choice of `cls`."""
+    choice = re.search(r"Invalid enum value '[^']*' - at `\$\.([^`]+)`", message)
+    if choice:
+        parents, _, last = choice.group(1).rpartition(".")
+        choices = get_args(_field_types(_inner_class(cls, parents)).get(last))
+        return f"{message}; known: {', '.join(map(str, choices))}" if choices else message
     found = re.search(r"unknown field `([^`]+)`(?: - at `\$\.([^`]+)`)?", message)
     if not found:
         return message
@@ -55,11 +60,17 @@ def with_suggestion(message: str, cls: type) -> str:
 def _inner_class(cls: type, path: str) -> type:
     """The struct class at a path of field names, as far as it leads through structs."""
     for part in filter(None, path.split(".")):
-        types = {field.encode_name: field.type for field in msgspec.structs.fields(cls)}
-        inner = types.get(part)
+        name, is_element, _ = part.partition("[")
+        inner = _field_types(cls).get(name)
+        if is_element:
+            inner = next((kind for kind in get_args(inner) if kind is not str), None)
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
             cls = inner
     return cls
+
+
+def _field_types(cls: type) -> dict[str, Any]:
+    return {field.encode_name: field.type for field in msgspec.structs.fields(cls)}
 
 
 def convert(

@@ -40,7 +40,7 @@ def layout_of(path: Path) -> Layout:
     with opened(path) as stream:
         first = stream.readline().decode(errors="replace").strip()
     if not first:
-        raise DataError(f"{path} is empty; fetch it again")
+        raise DataError(f"{path} is empty; fetch or export it again")
     if not first.startswith("label,"):
         return _TSV
     if first.split(",") != [column.name for column in _CSV.columns]:

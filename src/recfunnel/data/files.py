@@ -76,7 +76,7 @@ def read_bytes(path: Path) -> bytes:
     with opened(path) as stream:
         content = stream.read()
     if not content:
-        raise DataError(f"{path} is empty; fetch it again")
+        raise DataError(f"{path} is empty; fetch or export it again")
     return content
 
 
@@ -106,7 +106,7 @@ def line_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     if rest:
         yield rest
     if not total:
-        raise DataError(f"{path} is empty; fetch it again")
+        raise DataError(f"{path} is empty; fetch or export it again")
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:

@@ -126,7 +126,7 @@ def read_source(path: Path, separator: str = "") -> SourceTable:
     """
     table = _read_parquet(path) if path.suffix == ".parquet" else _read_text(path, separator)
     if not table.frame.height:
-        raise DataError(f"{path} has no rows")
+        raise DataError(f"{path} has no rows below its header; export it again")
     return table
 
 

@@ -122,9 +122,13 @@ def read_description(path: Path) -> TableDescription:
     try:
         plain = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}; give the TOML file that describes the tables"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not TOML: {error}") from error
+        raise DataError(
+            f"{path} is not TOML: {error}; give the file that describes the tables, not a table"
+        ) from error
     try:
         return convert(plain, TableDescription, name=str(path))
     except InvalidInput as error:

@@ -56,6 +56,11 @@ def implicit_dataset(
     """
     users = _entities(table, folder, description, "context")
     items = _entities(table, folder, description, "candidate")
+    if (items.rows == items.rows[0]).all():
+        raise DataError(
+            f"{table.path}: column {description.item!r} holds 1 item, ranking needs at least 2; "
+            "check that it is the column of items"
+        )
     rating, min_rating = _ratings(table, description)
     log = RatingLog(users.rows, items.rows, rating)
     in_train = parts == TRAIN

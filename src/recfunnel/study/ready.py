@@ -6,6 +6,7 @@ from recfunnel.core.dataset import Dataset
 from recfunnel.core.errors import DataError
 from recfunnel.plan.space import SearchSpace
 
+MIN_CANDIDATES = 2
 MIN_JUDGED = 2
 """Queries behind a mean; one has no standard error."""
 
@@ -18,16 +19,21 @@ def check_ready(dataset: Dataset, space: SearchSpace) -> None:
         space: to be searched.
 
     Raises:
-        DataError: a split has too few queries with something relevant.
+        DataError: a query has nothing to rank, or a split too few queries with something relevant.
         StudyError: the space does not fit the candidates of a query.
     """
+    if dataset.test.num_columns < MIN_CANDIDATES:
+        raise DataError(
+            f"{dataset.name}: a query has {dataset.test.num_columns} candidate, ranking needs at "
+            f"least {MIN_CANDIDATES}; check which column names the items, or the query of a row"
+        )
     space.check_candidates(dataset.test.num_columns)
     for split, queries in (("validation", dataset.validation), ("test", dataset.test)):
         num_judged = int(np.count_nonzero(queries.relevance.lengths))
         if num_judged < MIN_JUDGED:
             raise DataError(
-                f"{dataset.name}: {num_judged} {split} queries have a relevant candidate, and "
-                f"pipelines cannot be compared on fewer than {MIN_JUDGED}; give more data or a "
-                "larger share of it (dataset.fractions); where queries are blocks of rows, smaller "
-                "blocks make more of them (dataset.queries.num_candidates)"
+                f"{dataset.name}: {num_judged} of {len(queries)} {split} queries have a relevant "
+                f"candidate, comparing pipelines takes at least {MIN_JUDGED}; check the label, or "
+                "give more data or a larger share of it (dataset.fractions); where queries are "
+                "blocks of rows, smaller blocks make more of them (dataset.queries.num_candidates)"
             )
