@@ -212,6 +212,20 @@ def test_only_long_layers_of_candidates_take_fewer_bits() -> None:
     assert choose_precisions(*model).layers == {}
 
 
+def test_a_large_layer_of_the_context_takes_bfloat16_for_its_weights_are_read_once() -> None:
+    nodes = (
+        Lookup(side="context", column=0, table="u"),
+        Linear(x_of=0, weight="large"),
+        Linear(x_of=1, weight="small"),
+    )
+    shapes = {"u": (9, 64), "large": (128, 64), "small": (1, 128)}
+    parameters = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    model = RankingGraph(nodes=nodes, score_of=2), parameters
+
+    assert choose_precisions(*model, layers="int8").layers == {1: "bfloat16"}
+    assert choose_precisions(*model).layers == {}
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
