@@ -1,5 +1,7 @@
 """One vector that sums up a whole side: its ids, its lists and its numbers.
 
+Apart from `vectors`, which it is made of: DLRM interacts the single vectors and never sums them.
+
 Letters: N rows, d dimensions.
 """
 
