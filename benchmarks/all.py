@@ -16,6 +16,7 @@ WITHOUT_DATA = (
     "quality_funnels.py",
     "planner_speed.py",
     "model_calls.py",
+    "native_kernels.py",
 )
 
 
@@ -25,6 +26,7 @@ def main() -> None:
     data = parser.parse_args().data
     for name in WITHOUT_DATA:
         _run(name)
+    _run("engine.py", "--quick")
     if data is not None:
         _run("quality_funnels.py", "--data", str(data))
         _run("movielens.py", str(data))

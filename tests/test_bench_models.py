@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from recfunnel.bench import memory
+from recfunnel.bench.backend import error_of, exact_scores
 from recfunnel.bench.model import BenchModel, build_model
 from recfunnel.bench.peer import Peer
+from recfunnel.bench.peer_torch import DLRMLayout
 from recfunnel.bench.peers import PEERS, peers_named, usable_peers
 from recfunnel.bench.queries import (
     Draw,
@@ -136,6 +138,58 @@ def test_tables_that_do_not_fit_are_refused_with_both_numbers(
     monkeypatch.setattr(memory, "free_memory_bytes", lambda: 1 << 30)
     with pytest.raises(StudyError, match=r"needs 4\.4 GiB, has 1\.0 GiB; take fewer rows"):
         build_model(shape_named("RM_large"), num_rows=None, seed=1)
+
+
+CHECKOUT = """
+import mlperf_logger
+import numpy as np
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+def network(widths):
+    pairs = zip(widths[:-1], widths[1:])
+    layers = [part for k, n in pairs for part in (torch.nn.Linear(int(k), int(n)), torch.nn.ReLU())]
+    return torch.nn.Sequential(*layers)
+
+class DLRM_Net(torch.nn.Module):
+    def __init__(self, m_spa, ln_emb, ln_bot, ln_top, **others):
+        super().__init__()
+        bags = [torch.nn.EmbeddingBag(int(n), m_spa, mode="sum") for n in ln_emb]
+        self.emb_l = torch.nn.ModuleList(bags)
+        self.bot_l, self.top_l = network(ln_bot), network(ln_top)
+
+    def forward(self, dense, offsets, ids):
+        x = self.bot_l(dense)
+        vectors = [bag(ids[k], offsets[k]) for k, bag in enumerate(self.emb_l)]
+        stacked = torch.stack([x, *vectors], 1)
+        row, column = np.tril_indices(stacked.shape[1], -1)
+        return self.top_l(torch.cat([x, (stacked @ stacked.mT)[:, row, column]], 1))
+"""
+
+
+def test_a_checkout_of_dlrm_is_used_where_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "dlrm_s_pytorch.py").write_text(CHECKOUT)
+    monkeypatch.setenv("RECFUNNEL_DLRM", str(tmp_path))
+    peer = DLRMLayout()
+    assert peer.name == "facebookresearch/dlrm"
+    model = small("RM_small")
+    work = workload(model, "plain")
+    query = next(flat_queries(model, work, 1))
+    loaded = peer.load(model, 1, tmp_path)
+    found = loaded.run(loaded.prepare(query)).reshape(-1)
+    assert error_of(found, exact_scores(model, work)) < 1e-5
+
+
+def test_a_folder_that_is_no_checkout_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("RECFUNNEL_DLRM", str(tmp_path))
+    with pytest.raises(StudyError, match=r"has no dlrm_s_pytorch\.py"):
+        DLRMLayout().load(small("RM_small"), 1, tmp_path)
 
 
 def test_names_are_suggested() -> None:

@@ -1,5 +1,6 @@
 """torch, eager: one gather for all tables; and in the layout of facebookresearch/dlrm."""
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -155,10 +156,8 @@ def _original(model: BenchModel, checkout: Path) -> Any:
 def _stand_in(name: str, **contents: object) -> None:
     """An empty module, where the checkout imports one only for logging."""
     try:
-        found = importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        found = False
-    if not found:
+        importlib.import_module(name)
+    except ImportError:
         module = types.ModuleType(name)
         vars(module).update(contents)
         sys.modules[name] = module
