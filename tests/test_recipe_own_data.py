@@ -1,5 +1,6 @@
 """Recipes for data of one's own go all the way, and what is wrong with it is said in words."""
 
+import json
 import re
 from pathlib import Path
 
@@ -184,3 +185,18 @@ def test_a_bad_log_is_named_with_a_rule_and_a_remedy(
     write_text(log, lines) if lines else log.write_text("")
     assert run_on(tmp_path, "criteo", log) == 2
     assert_said(says, capfd)
+
+
+@pytest.mark.slow
+def test_a_target_below_and_above_any_capacity_is_an_answer_with_remedies(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    once = patience("min_steps=40", "dlrm_small", "dlrm_medium", "dlrm_large")
+    finished_run(tmp_path, "tabular", write_requests(tmp_path, 200), 11, *once)
+    capfd.readouterr()
+    for option in (("--rate", "1e9"), ("--deadline-ms", "0.001")):
+        command = ["plan", "--out", str(tmp_path / "run"), "--quiet", "--json", *option]
+        assert run_command(command) == 1
+        shortfall = json.loads(capfd.readouterr().out)["plan"]["shortfall"]
+        assert shortfall["needed"] != shortfall["available"]
+        assert shortfall["remedies"]
