@@ -58,7 +58,14 @@ def recording(graph: RecordedGraph, **_: Any) -> Iterator[None]:
 
 
 def record_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have torch record in this way."""
+    """Have torch record in this way; memory cannot be pinned without a GPU."""
+    zeros = torch.zeros
+
+    def unpinned(*size: Any, pin_memory: bool = False, **options: Any) -> torch.Tensor:
+        del pin_memory
+        return zeros(*size, **options)
+
+    monkeypatch.setattr(torch, "zeros", unpinned)
     RecordedGraph.num_made = RecordedGraph.num_replays = 0
     monkeypatch.setattr(torch.cuda, "CUDAGraph", RecordedGraph)
     monkeypatch.setattr(torch.cuda, "graph", recording)

@@ -71,6 +71,7 @@ class TestInSmallSteps(RuntimeContract):
         monkeypatch.setattr(gpu_model, "PAIRS_AT_ONCE", 20)
         monkeypatch.setattr(gpu_model, "MOST_COLUMNS", 3)
         monkeypatch.setattr(gpu_resident, "ITEMS_AT_ONCE", 4)
+        monkeypatch.setattr(gpu_resident, "CELL_COST", 0)
 
 
 class TestLowPrecision(RuntimeContract):
@@ -207,9 +208,10 @@ def test_a_kernel_that_fails_or_errs_is_said_and_not_used(
 
 
 def records_on_cpu(device: Device, name: str, *, records: bool, kernels: Kernels) -> None:
-    """A device without a stream that records."""
+    """A device without a stream that records, its memory apart from the caller's."""
     del records
-    device.name, device.is_gpu, device.records, device.kernels = name, False, True, kernels
+    assert name == "cpu"
+    device.name, device.is_gpu, device.records, device.kernels = "cpu:0", False, True, kernels
     device.stream, device.pool = None, None
 
 
