@@ -12,7 +12,7 @@ from recfunnel.bench.backend import Backend, exact_scores, load_peers, peer_back
 from recfunnel.bench.interleave import interleave
 from recfunnel.bench.machine import look_at_machine
 from recfunnel.bench.model import BenchModel, build_model
-from recfunnel.bench.ours import OurEngine
+from recfunnel.bench.ours import PRECISIONS, OurEngine
 from recfunnel.bench.peer import LoadedPeer, Peer
 from recfunnel.bench.peers import peers_named, usable_peers
 from recfunnel.bench.queries import (
@@ -30,6 +30,9 @@ from recfunnel.bench.results import (
     GroupResult,
     Machine,
     Missing,
+    Precision,
+    Way,
+    our_name,
 )
 from recfunnel.bench.roof import call_bound
 from recfunnel.bench.shapes import NeuMFShape, cardinalities, shape_named
@@ -47,6 +50,9 @@ FLAT_PAIRS = 1 << 17
 """Candidates in all the queries that libraries cycle through; ours cycle through more."""
 
 USUAL = 1024
+ON_LARGEST: tuple[Precision, ...] = ("bfloat16",)
+"""Precisions on the largest catalogue, whose records would not fit beside each other."""
+
 KEPT = 256
 """The best a scan keeps."""
 
@@ -209,7 +215,8 @@ def _on_catalogue(
         num_items = subject.model.shape.num_items
     if not ({"largest"} if largest else {"catalogue", "scan"}) & set(parts):
         return
-    lack = subject.ours.lacks_memory_for(num_items)
+    precisions = ON_LARGEST if largest else PRECISIONS
+    lack = subject.ours.lacks_memory_for(num_items, precisions)
     if lack:
         run.missing.append(Missing(name=f"{subject.model.name}, {num_items:,} items", why=lack))
         return
@@ -234,7 +241,10 @@ def _group(
     as_written = call_bound(model.graph("plain"), model.parameters, size)
     flat = list(flat_queries(model, workload, max(16, FLAT_PAIRS // size))) if subject.peers else []
     backends = [peer_backend(peer, ready, flat, exact, as_written) for peer, ready in subject.peers]
-    backends += subject.ours.backends(workload, exact)
+    ways: tuple[Way, ...] = ("plain", "hoisted", "compiled")
+    precisions = ON_LARGEST if largest else PRECISIONS
+    names = {our_name(way, precision) for way in ways for precision in precisions}
+    backends += subject.ours.backends(workload, exact, names)
     num_items = 0 if workload.setting == "plain" else len(workload.items)
     return _timed(run, subject, workload, backends, num_items=num_items, largest=largest)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recfunnel.bench.backend import MOST_CHECKED, Backend, error_of, exact_scores_of
 from recfunnel.bench.memory import free_memory_bytes, huge_array
-from recfunnel.bench.model import FLOAT_BYTES, BenchModel
+from recfunnel.bench.model import BenchModel
 from recfunnel.bench.queries import Workload
 from recfunnel.bench.results import SCAN, Precision, Way, our_name
 from recfunnel.bench.roof import Bound, call_bound
@@ -53,13 +53,19 @@ class OurEngine:
     model: BenchModel
     records: dict[tuple[str, Storage], NDArray[Any]] = field(default_factory=dict)
 
-    def lacks_memory_for(self, num_items: int) -> str:
-        """Why records and features of a catalogue cannot be held; empty when they can."""
+    def lacks_memory_for(self, num_items: int, precisions: Collection[Precision]) -> str:
+        """Why records and features of a catalogue cannot be held; empty when they can.
+
+        Args:
+            num_items: of the catalogue.
+            precisions: of the records, all of which are held at once.
+        """
         shape = self.model.shape
         if not isinstance(shape, DLRMShape):
             return ""
         width = len(ITEM_FEATURES) * shape.dim + shape.top[0]
-        bytes_each = 1.5 * FLOAT_BYTES * width + 2 * ID_BYTES * len(ITEM_FEATURES)
+        records = sum(row_bytes(width, RECORD_STORAGE[precision]) for precision in precisions)
+        bytes_each = records + 2 * ID_BYTES * len(ITEM_FEATURES)
         needed, has = num_items * bytes_each + SPARE_BYTES, free_memory_bytes()
         if needed <= has:
             return ""

@@ -22,7 +22,7 @@ from recfunnel.bench.queries import (
     flat_queries,
     plain_workload,
 )
-from recfunnel.bench.results import Missing, our_name
+from recfunnel.bench.results import Missing, Precision, Way, our_name
 from recfunnel.bench.roof import call_bound
 from recfunnel.bench.scaling_result import AXES, Axis, ScalingPoint, ScalingResult
 from recfunnel.bench.shapes import ITEM_FEATURES, DLRMShape, cardinalities, shape_named
@@ -36,6 +36,9 @@ ROWS_A_FEATURE = 100_000
 FLAT_PAIRS = 1 << 16
 MOST_FOR_LIBRARIES = 1 << 14
 """Candidates of one call; more only take longer."""
+LARGE = 5 * 10**6
+"""Items from which on records are kept in bfloat16 only."""
+DRAWN: tuple[Way, ...] = ("plain", "hoisted", "compiled")
 OF_FEATURES = (4, 8, 13, 26, 52, 104, 208)
 OF_CANDIDATES = (1, 4, 16, 64, 256, 1024, 4096, 16384, 100_000)
 OF_ITEMS = (10**3, 10**4, 10**5, 10**6, 10**7)
@@ -162,14 +165,17 @@ def _candidates(run: _Run, subject: _Subject) -> Iterator[ScalingPoint]:
 
 def _catalogues(run: _Run, subject: _Subject) -> Iterator[ScalingPoint]:
     for num_items in run.upto(OF_ITEMS):
-        lack = subject.ours.lacks_memory_for(num_items)
+        precisions: tuple[Precision, ...] = ("bfloat16",)
+        if num_items < LARGE:
+            precisions += ("float32",)
+        lack = subject.ours.lacks_memory_for(num_items, precisions)
         if lack:
             run.missing.append(Missing(name=f"{num_items:,} items", why=lack))
             continue
         items = catalogue_items(subject.model, num_items, run.request.seed)
         size = min(USUAL, num_items)
         workload = catalogue_workload(subject.model, items, run.draw(size))
-        backends = [*_peers(subject, workload), *_ours(subject, workload)]
+        backends = [*_peers(subject, workload), *_ours(subject, workload, precisions)]
         yield from _timed(run, "catalogue", num_items, size, backends)
         subject.ours.forget_records()
 
@@ -227,14 +233,13 @@ def _peers(subject: _Subject, workload: Workload) -> list[Backend]:
     return [peer_backend(peer, ready, queries, exact, bound) for peer, ready in subject.peers]
 
 
-def _ours(subject: _Subject, workload: Workload) -> list[Backend]:
-    wanted = {
-        our_name("plain", "float32"),
-        our_name("plain", "bfloat16"),
-        our_name("hoisted", "bfloat16"),
-        our_name("compiled", "bfloat16"),
-        our_name("compiled", "float32"),
-    }
+def _ours(
+    subject: _Subject,
+    workload: Workload,
+    precisions: Sequence[Precision] = ("float32", "bfloat16"),
+) -> list[Backend]:
+    wanted = {our_name(way, each) for way in DRAWN for each in precisions}
+    wanted.discard(our_name("hoisted", "float32"))
     exact = exact_scores(subject.model, workload)
     return list(subject.ours.backends(workload, exact, wanted))
 
