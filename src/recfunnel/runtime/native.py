@@ -309,9 +309,11 @@ def _new_rows(num_items: int, width: int, spec: Native) -> tuple[NDArray[Any], s
     from recfunnel.runtime._native import new_bytes
 
     storage = spec.record_storage
-    size = num_items * row_bytes(width, storage)
+    bytes_each = row_bytes(width, storage)
+    size = num_items * bytes_each
     huge = spec.huge_pages and size >= HUGE_PAGE_BYTES
     raw, refusal = new_bytes(size, huge)
     dtypes = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
-    rows: NDArray[Any] = raw.view(dtypes.get(storage, np.uint8)).reshape(num_items, -1)
+    dtype = np.dtype(dtypes.get(storage, np.uint8))
+    rows: NDArray[Any] = raw.view(dtype).reshape(num_items, bytes_each // dtype.itemsize)
     return rows, f"records do not lie in huge pages: {refusal}" if refusal else ""
