@@ -1,0 +1,105 @@
+"""What the native runtime's precisions do to the ranking of trained models, against torch.
+
+    python benchmarks/native_quality.py RUN [--models a,b] [--k 64]
+
+For each model of a run folder: how many queries get the very same list as from torch, and NDCG@k on
+the test queries, paired query by query with a bootstrap interval.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from recfunnel.core.dataset import QuerySet, load_dataset
+from recfunnel.core.model import ScoreTable
+from recfunnel.core.pipeline import pipeline_of
+from recfunnel.core.seeds import rng_for
+from recfunnel.core.storage import read_json
+from recfunnel.quality.book import ScoreBook
+from recfunnel.quality.compare import compare
+from recfunnel.quality.score import score_queries
+from recfunnel.runtime.base import RuntimeSpec
+from recfunnel.runtime.native import Native
+from recfunnel.runtime.server import unmapped
+from recfunnel.runtime.torch_eager import TorchEager
+
+REFERENCE = "torch"
+RUNTIMES: dict[str, RuntimeSpec] = {
+    REFERENCE: TorchEager(),
+    "native float32": Native(),
+    "native bfloat16": Native(precision="bfloat16"),
+    "native int8": Native(precision="int8"),
+}
+TOLERANCE = 0.001
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="a run folder with data and models")
+    parser.add_argument("--models", default="", help="names, comma separated; all when left out")
+    parser.add_argument("--k", type=int, default=64)
+    options = parser.parse_args()
+    queries = unmapped(load_dataset(options.run / "data").test)
+    reference: dict[str, ScoreTable] = {}
+    print(
+        f"{'model':16s}{'runtime':18s}{'NDCG':>8s}{'relative':>10s}{'95 % interval':>22s}", end=""
+    )
+    print(f"{'same list':>11s}{'queries/s':>11s}  within {TOLERANCE:.1%}")
+    for name in _in_order(options.run / "models"):
+        asked = name in options.models.split(",") or not options.models
+        for runtime in RUNTIMES if asked else (REFERENCE,):
+            table, rate_qps = _scored(runtime, options.run / "models" / name, queries, reference)
+            if runtime == REFERENCE:
+                reference[name] = table
+            if asked:
+                print(_line(name, runtime, table, reference[name], queries, options.k, rate_qps))
+
+
+def _in_order(models: Path) -> list[str]:
+    """Names of finished models, those whose scores others read first."""
+    manifests = {f.name: read_json(f / "manifest.json", dict) for f in sorted(models.iterdir())}
+    return sorted(manifests, key=lambda name: len(manifests[name]["score_inputs"]))
+
+
+def _scored(
+    runtime: str, folder: Path, queries: QuerySet, given: dict[str, ScoreTable]
+) -> tuple[ScoreTable, float]:
+    model = RUNTIMES[runtime].load(folder, queries.items, num_threads=2)
+    began = time.perf_counter()
+    table = score_queries(model, queries, [given[name] for name in model.score_inputs])
+    return table, len(queries) / (time.perf_counter() - began)
+
+
+def _line(
+    name: str,
+    runtime: str,
+    table: ScoreTable,
+    reference: ScoreTable,
+    queries: QuerySet,
+    k: int,
+    rate_qps: float,
+) -> str:
+    alone = pipeline_of((name,), (queries.num_columns, k))
+    ours, theirs = (ScoreBook(queries, [t], k=k) for t in (table, reference))
+    found = compare(
+        theirs.ndcg(alone), ours.ndcg(alone), rng_for(0, "native quality", name), TOLERANCE
+    )
+    same = float(np.mean(_lists(table, k) == _lists(reference, k)))
+    low, high = found.relative_interval
+    return (
+        f"{name:16s}{runtime:18s}{found.challenger.mean:8.4f}{found.relative_difference:+10.3%}"
+        f"{f'{low:+.3%} to {high:+.3%}':>22s}{same:11.2%}{rate_qps:11.0f}"
+        f"  {'yes' if found.within_tolerance else found.verdict}"
+    )
+
+
+def _lists(table: ScoreTable, k: int) -> np.ndarray:
+    """(Q,), each query's first k columns in order, as bytes."""
+    order = np.argsort(-table.scores, axis=1, kind="stable")[:, :k].astype(np.int32)
+    return np.ascontiguousarray(order).view(f"S{4 * k}")[:, 0]
+
+
+if __name__ == "__main__":
+    main()
