@@ -423,6 +423,15 @@ def test_the_kernel_of_a_hidden_layer_and_head_scores_as_torch(shape: Shape) -> 
         in_every_shape(fused, on_cpu(both, items), contexts)
 
 
+def test_the_kernel_takes_many_candidates_in_larger_blocks() -> None:
+    *both, contexts, items = measured(SHAPES[0], 2_000, 130)
+    candidates = np.random.default_rng(0).integers(0, 130, (1, 8200))
+    with triton_in_numpy():
+        scores = on_cpu(both, items, kernels="triton").score(contexts.row(0), candidates)
+    expected = on_cpu(both, items).score(contexts.row(0), candidates)
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+
+
 def test_the_kernel_scores_a_catalogue_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     *both, contexts, items = measured(SHAPES[0], 2_000, 130)
     expected = on_cpu(both, items).score(contexts.row(0), None)

@@ -87,7 +87,8 @@ class Kernel:
         self.function = function
 
     def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
-        def launch(*arguments: Any) -> None:
+        def launch(*arguments: Any, num_warps: int) -> None:
+            assert num_warps in {1, 2, 4, 8}
             passed = [
                 Pointer(a.reshape(-1).numpy()) if isinstance(a, torch.Tensor) else a
                 for a in arguments

@@ -8,8 +8,14 @@ import triton  # type: ignore[import-not-found,unused-ignore]
 import triton.language as tl  # type: ignore[import-not-found,unused-ignore]
 from torch import Tensor
 
-CANDIDATES_AT_ONCE = 64
+FEW_AT_ONCE, MANY_AT_ONCE = 16, 64
+"""Candidates of a program: few while there are not enough of them to occupy a whole GPU."""
+
+MANY_CANDIDATES = 1 << 13
 STATE_AT_ONCE = 32
+WIDE = 1 << 13
+"""Hidden units of a program that 4 warps cannot keep in registers."""
+
 NARROWEST = 16
 """Matrix units take no fewer rows or columns."""
 
@@ -96,7 +102,9 @@ def head_scores(
     """
     H, K = matrix.shape
     scores = torch.empty(num_columns, dtype=torch.float32, device=states.device)
-    _head[(triton.cdiv(num_columns, CANDIDATES_AT_ONCE),)](
+    at_once = FEW_AT_ONCE if num_columns < MANY_CANDIDATES else MANY_AT_ONCE
+    units = max(NARROWEST, triton.next_power_of_2(H))
+    _head[(triton.cdiv(num_columns, at_once),)](
         states,
         states if shares is None else shares,
         matrix,
@@ -111,8 +119,9 @@ def head_scores(
         H,
         shares is not None,
         rows is not None,
-        CANDIDATES_AT_ONCE,
+        at_once,
         STATE_AT_ONCE,
-        max(NARROWEST, triton.next_power_of_2(H)),
+        units,
+        num_warps=8 if at_once * units >= WIDE else 4,
     )
     return scores
