@@ -14,6 +14,11 @@ def padded(lists: Ragged) -> tuple[IntArray, FloatArray, FloatArray]:
     Returns:
         ids, weights, and 1 where there is a value: (R, L) each; the rest is 0.
     """
+    if len(lists) == 1 and lists.values.size:  # a query's own lists, as they come
+        ids = np.ascontiguousarray(lists.values[None])
+        ones = np.ones(ids.shape, np.float32)
+        weights = ones if lists.weights is None else np.ascontiguousarray(lists.weights[None])
+        return ids, weights, ones
     lengths = lists.lengths
     longest = max(1, int(lengths.max(initial=0)))
     present = np.arange(longest) < lengths[:, None]

@@ -123,11 +123,14 @@ class Compiled:
             compiled = core.compile_model(model, spec.device, _settings(spec, num_threads))
         except RuntimeError as error:
             raise ModelError(f"{name!r} cannot be compiled by OpenVINO: {error}") from error
+        self._kept = (core, model, compiled)  # a request does not say what it leans on
         self._request = compiled.create_infer_request()
         self._output = compiled.output(output) if output else compiled.output(0)
+        self._feeds: Mapping[str, NDArray[Any]] = {}
 
     def __call__(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """One output; it is overwritten by the next call."""
+        self._feeds = feeds  # the request goes on pointing at them
         try:
             self._request.infer(feeds, share_inputs=True)
         except RuntimeError as error:
