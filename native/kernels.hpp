@@ -3,8 +3,8 @@
 //
 // A *tile* holds float32 values of `lanes` candidates: value k of candidate c is
 // tile[k * lanes + c]. `lanes` is 1 (one query, or one candidate) or a multiple of kLanes; a block
-// with fewer candidates than lanes is padded by repeating one of them. All arithmetic is laid out so
-// that one vector register holds one value of several candidates: no transposing, no horizontal
+// with fewer candidates than lanes is padded by repeating one of them. All arithmetic is laid out
+// so that one vector register holds one value of several candidates: no transposing, no horizontal
 // sums, and concatenation is a matter of where a kernel writes.
 #pragma once
 
@@ -13,10 +13,14 @@
 
 namespace recfunnel {
 
-inline constexpr int kLanes = 16;   // candidates in the smallest block wider than one
+inline constexpr int kLanes = 16;  // candidates in the smallest block wider than one
 inline constexpr int kMaxLanes = 48;
 
+// Of weights; sums are float32. With kBFloat16, inputs are rounded too where the processor
+// multiplies bfloat16, else they stay float32. With kInt8, inputs of each candidate are rounded to
+// 256 levels between its smallest and largest, and sums are exact for up to kMostInt8Inputs inputs.
 enum class Precision : std::uint8_t { kFloat32, kBFloat16, kInt8 };
+inline constexpr int kMostInt8Inputs = 66'000;  // 255 · 127 of each, in 32 bits
 enum class Storage : std::uint8_t { kFloat32, kFloat16, kBFloat16, kInt8 };
 
 // Rows of an embedding table or of a compiled catalogue. Int8 rows begin with one float32 scale.
@@ -62,7 +66,8 @@ struct Kernels {
 
   // Packed matrix of CrossLinear, (N, V·d), from y = U vectors (lanes 1):
   //   M[n][v·d + i] = sum over u of weight[n][v·U + u] · y[u·d + i].
-  // `weight_cross` is `pack_cross` of weight (N, V·U). `packed` has packed_bytes(N, V·d, precision).
+  // `weight_cross` is `pack_cross` of weight (N, V·U). `packed` has packed_bytes(N, V·d,
+  // precision).
   std::size_t (*packed_cross_bytes)(int num_outputs, int num_x, int num_y);
   void (*pack_cross)(const float* weight, int num_outputs, int num_x, int num_y, void* packed);
   void (*build_cross)(const void* weight_cross, const float* y, int num_outputs, int num_x,
