@@ -21,7 +21,8 @@ class OnnxSession:
         file: the model, serialised or as a file.
         num_threads: cores a call may use.
         device: `cpu` or `cuda`.
-        tables: constants that lie outside a serialised model, by name; their memory is shared.
+        tables: inputs that are the same in every call; their memory is shared, where that of
+            constants would be copied.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
@@ -39,7 +40,7 @@ class OnnxSession:
         tables: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         onnxruntime = import_onnxruntime()
-        self._name = name
+        self._name, self._tables = name, dict(tables or {})
         provider = PROVIDERS[device]
         if provider not in onnxruntime.get_available_providers():
             raise StudyError(
@@ -49,10 +50,6 @@ class OnnxSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = num_threads, 1
         options.log_severity_level = 3
-        if tables:
-            from_numpy = onnxruntime.OrtValue.ortvalue_from_numpy  # shares the memory
-            self._kept = [from_numpy(table) for table in tables.values()]
-            options.add_external_initializers(list(tables), self._kept)
         source = file if isinstance(file, bytes) else str(file)
         try:
             self._session = onnxruntime.InferenceSession(source, options, providers=[provider])
@@ -72,7 +69,7 @@ class OnnxSession:
             ModelError: the model failed.
         """
         try:
-            found = self._session.run([output] if output else None, feeds)[0]
+            found = self._session.run([output] if output else None, {**self._tables, **feeds})[0]
         except Exception as error:  # the library's own errors have no common base
             raise ModelError(f"{self._name!r} failed in ONNX Runtime: {_short(error)}") from error
         return np.asarray(found)

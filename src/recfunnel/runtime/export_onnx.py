@@ -78,11 +78,7 @@ def export_onnx(
 
 
 def with_external_tables(export: OnnxExport) -> Any:
-    """The model with its big tables as constants that lie outside the file.
-
-    Their `offset` in `tables.bin` is as `write_onnx` writes them; a runtime may bring them from
-    memory instead.
-    """
+    """The model with its big tables as constants that `write_onnx` stores outside the file."""
     import onnx
     from onnx import TensorProto, helper
 

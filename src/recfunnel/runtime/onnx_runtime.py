@@ -17,7 +17,7 @@ from recfunnel.core.onnx_session import OnnxSession, import_onnxruntime
 from recfunnel.core.own_file import STORED_ONNX
 from recfunnel.core.spec import Spec
 from recfunnel.runtime.base import RuntimeSpec, runtimes
-from recfunnel.runtime.export_onnx import OnnxExport, with_external_tables
+from recfunnel.runtime.export_onnx import OnnxExport
 from recfunnel.runtime.exported import NO_GRAPH, Run, exported_model
 from recfunnel.runtime.feeds import SCORES
 from recfunnel.runtime.one_query import OneQueryModel
@@ -68,7 +68,7 @@ class OnnxRuntime(Spec, RuntimeSpec, frozen=True, tag="onnx"):
         stored = load_graph(folder)
 
         def build(export: OnnxExport) -> Run:
-            file = with_external_tables(export).SerializeToString()
+            file = export.proto.SerializeToString()
             session = OnnxSession(
                 stored.name,
                 file,
