@@ -14,8 +14,8 @@ constexpr int kFewestForBlock = 8;  // fewer candidates than this are run one by
 constexpr std::int64_t kCandidatesPerThread = 256;
 constexpr int kBlocksPerTask = 4;
 constexpr std::int64_t kPickCost = 8;  // a number picked from a row costs about 8 read in order
-constexpr int kColumnsAtOnce = 2048;   // of a row sum: 8 KiB of sums stay in the first cache
 constexpr std::size_t kBlockArenaBytes = 512 * 1024;  // about half of a second-level cache
+constexpr std::int64_t kNearBytes = 128 * 1024;  // smaller tables are in a near cache anyway
 constexpr double kSmallestNorm = 1e-12;
 
 bool is_finite(float value) {
@@ -179,6 +179,19 @@ Machine::Machine(std::shared_ptr<const Program> program, FeatureArrays items, Ta
       pool_(options.num_threads) {
   for (const Instruction& step : program_->block()) {
     if (step.op == Op::kRowSum) row_sums_.push_back(&step);
+    if (step.op == Op::kLookup) {
+      const Table& table = program_->table_at(step.table);
+      if (table.num_rows * table.row_bytes > kNearBytes) far_lookups_.push_back(&step);
+    }
+    if (step.op == Op::kDense) {
+      dense_ = {reinterpret_cast<const std::byte*>(items_.dense), items_.num_rows,
+                std::int64_t{items_.num_dense} * 4, items_.num_dense, Storage::kFloat32};
+    }
+  }
+  if (!program_->id_columns().empty()) {  // as rows of bytes, only to fetch them ahead
+    ids_ = {reinterpret_cast<const std::byte*>(items_.categorical), items_.num_rows,
+            std::int64_t{items_.num_categorical} * 8, 2 * items_.num_categorical,
+            Storage::kFloat32};
   }
   check_items();
 }
@@ -513,14 +526,33 @@ Machine::Block Machine::next_block(Workspace& own, int buffer, const Call& call,
   for (int lane = block.count; lane < block.lanes; ++lane) rows[lane] = rows[block.count - 1];
   const auto& columns = program_->id_columns();
   std::int64_t* ids = own.ids[buffer].data();
+  if (options_.prefetch) prefetch_after(call, query, start + block.count, stop);
   for (int lane = 0; lane < block.lanes; ++lane) {
     const std::int64_t* from = items_.categorical + rows[lane] * items_.num_categorical;
     for (std::size_t i = 0; i < columns.size(); ++i) ids[i * kMaxLanes + lane] = from[columns[i]];
   }
-  if (options_.prefetch && program_->record_width() > 0) {
-    program_->kernels().prefetch(records_, rows, block.count);
+  if (!options_.prefetch) return block;
+  if (program_->record_width() > 0) program_->kernels().prefetch(records_, rows, block.count);
+  for (const Instruction* step : far_lookups_) {
+    program_->kernels().prefetch(program_->table_at(step->table),
+                                 ids + std::ptrdiff_t{step->id_slot} * kMaxLanes, block.count);
   }
   return block;
+}
+
+// Features of the candidates after the next block, so that their ids are near when they are read.
+void Machine::prefetch_after(const Call& call, std::int64_t query, std::int64_t start,
+                             std::int64_t stop) const {
+  if (call.candidates == nullptr) return;  // in order: the processor fetches them itself
+  const std::int64_t* candidates = call.candidates + query * call.num_candidates;
+  const std::int64_t end = std::min(stop, start + lanes_);
+  std::int64_t rows[kMaxLanes];
+  int count = 0;
+  for (std::int64_t i = start; i < end; ++i) {
+    if (!outside(candidates[i], items_.num_rows)) rows[count++] = candidates[i];
+  }
+  if (ids_.data != nullptr) program_->kernels().prefetch(ids_, rows, count);
+  if (dense_.data != nullptr) program_->kernels().prefetch(dense_, rows, count);
 }
 
 void Machine::run_block(const Workspace& once, Workspace& own, const Call& call,
@@ -546,13 +578,9 @@ void Machine::run_block(const Workspace& once, Workspace& own, const Call& call,
       case Op::kPool: pool_items(step, own, block, out); break;
       case Op::kRowSum: row_sum(step, once, call, block, out); break;
       case Op::kDense:
-        for (int lane = 0; lane < lanes; ++lane) {
-          const float* from = items_.dense + block.rows[lane] * items_.num_dense;
-          float* to = out + lane;
-          for (std::int32_t column : step.columns) {
-            *to = from[column];
-            to += lanes;
-          }
+        for (const Run& run : step.runs) {
+          kernels.gather_columns(dense_, block.rows, run.start, run.width, lanes, out);
+          out += std::ptrdiff_t{run.width} * lanes;
         }
         break;
       case Op::kGiven: given(step, call, block, out); break;
@@ -732,13 +760,8 @@ void Machine::prepare_row_sums(Workspace& own, const Call& call, std::int64_t qu
     sums.whole = call.num_candidates * kPickCost >= table.dim;
     if (!sums.whole) continue;
     sums.all.resize(static_cast<std::size_t>(table.dim));
-    for (int column = 0; column < table.dim; column += kColumnsAtOnce) {
-      Table part = table;
-      part.data += sizeof(float) * static_cast<std::size_t>(column);
-      part.dim = std::min(kColumnsAtOnce, table.dim - column);
-      program_->kernels().pool(part, lists.values + start, sums.weights.data(), count,
-                               sums.all.data() + column);
-    }
+    program_->kernels().pool(table, lists.values + start, sums.weights.data(), count,
+                             sums.all.data());
   }
 }
 

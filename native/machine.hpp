@@ -117,6 +117,8 @@ class Machine {
   void run_block(const Workspace& once, Workspace& own, const Call& call, const Block& block) const;
   Block next_block(Workspace& own, int buffer, const Call& call, std::int64_t query,
                    std::int64_t start, std::int64_t stop) const;
+  void prefetch_after(const Call& call, std::int64_t query, std::int64_t start,
+                      std::int64_t stop) const;
   void check_results(const float* tile, const Block& block) const;
 
   void dense_of_query(const Instruction& step, const Call& call, std::int64_t query,
@@ -137,9 +139,11 @@ class Machine {
   std::shared_ptr<const Program> program_;
   FeatureArrays items_;
   Table records_;
+  Table dense_, ids_;  // the items' features as tables, where the program reads them
   MachineOptions options_;
   int lanes_;
-  std::vector<const Instruction*> row_sums_;  // of the block list
+  std::vector<const Instruction*> row_sums_;     // of the block list
+  std::vector<const Instruction*> far_lookups_;  // of the block list, in tables worth fetching ahead
   Pool pool_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Workspace>> workspaces_;  // guarded, as is what follows

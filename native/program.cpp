@@ -255,6 +255,13 @@ void Program::dense(Tile out, std::vector<std::int32_t> columns) {
   require_width(out.width, static_cast<std::int64_t>(columns.size()), "dense features");
   for (std::int32_t column : columns) require(column >= 0, "dense reads a column before the first");
   Instruction made = make(Op::kDense, out);
+  for (std::int32_t column : columns) {
+    if (!made.runs.empty() && column == made.runs.back().start + made.runs.back().width) {
+      ++made.runs.back().width;
+    } else {
+      made.runs.push_back({column, 1});
+    }
+  }
   made.columns = std::move(columns);
   push(std::move(made));
 }

@@ -41,6 +41,12 @@ enum class Norm : std::uint8_t { kSum, kMean, kL2 };
 
 inline constexpr std::int32_t kNone = -1;
 
+// Neighbouring columns that go to neighbouring rows of a tile.
+struct Run {
+  std::int32_t start = 0;
+  std::int32_t width = 0;
+};
+
 struct Instruction {
   Op op = Op::kCopy;
   bool relu = false;
@@ -60,6 +66,7 @@ struct Instruction {
   std::int32_t subtract = kNone;  // index of a vector
   std::int32_t scale = kNone;     // index of a vector
   std::vector<std::int32_t> columns;  // Dense
+  std::vector<Run> runs;              // Dense: the same columns, neighbours together
   std::int32_t id_slot = kNone;  // block Lookup and RowSum: place in the block's buffer of ids
 };
 
