@@ -37,7 +37,9 @@ def main() -> None:
     sizes = (dataset.test.num_columns, *map(int, options.sizes.split(",")))
     pipeline = pipeline_of(stages, sizes)
     needed_models(stages, inputs)
-    setup = ServingSetup({"torch": TorchEager()}, options.run / "models", options.run / "data", inputs)
+    setup = ServingSetup(
+        {"torch": TorchEager()}, options.run / "models", options.run / "data", inputs
+    )
     workload = Workload(
         arrivals=Poisson(), sizes=Fixed(), rate_qps=1.0, service_level=ServiceLevel(deadline_s=1.0)
     )
