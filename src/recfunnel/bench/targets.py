@@ -176,7 +176,7 @@ def _ratio(result: EngineResult, target: RatioTarget) -> Verdict:
     items = MOST_ITEMS if target.largest else MANY_ITEMS
     what = _named(target.way, target.precision)
     if setting == "catalogue" and target.model != "NeuMF_large":
-        what += f", {_short(items if group is None else group.num_items)} items"
+        what += f", {_short(items if group is None else group.num_items)}"
     asked = Verdict(model=target.model, what=what, unit="x", target=target.least)
     if group is None:
         return asked
@@ -187,8 +187,7 @@ def _ratio(result: EngineResult, target: RatioTarget) -> Verdict:
     if ours is None or other is None:
         return asked
     found = ratio(ours, other)
-    beside = f"{other.name}; {group.items_per_s(ours) / 1e6:.3g} M/s"
-    return replace(asked, measured=found.median, spread=found.spread, beside=beside)
+    return replace(asked, measured=found.median, spread=found.spread, beside=other.name)
 
 
 def _short(count: int) -> str:
@@ -200,7 +199,7 @@ def _named(way: Way, precision: Precision) -> str:
 
 
 def _scan(result: EngineResult, model: str, least: float) -> Verdict:
-    asked = Verdict(model=model, what="scan bf16, best 256", unit="items/s", target=least)
+    asked = Verdict(model=model, what="scan bf16", unit="items/s", target=least)
     for group in result.groups:
         ours = group.backend(SCAN) if group.model == model else None
         if ours is not None:
@@ -217,7 +216,7 @@ def _scan(result: EngineResult, model: str, least: float) -> Verdict:
 def _one(
     result: EngineResult, model: str, way: Way, precision: Precision, most_s: float
 ) -> Verdict:
-    what = f"{_named(way, precision)}, 1 candidate"
+    what = f"B=1 {_named(way, precision)}"
     setting: Setting = "plain" if way == "plain" else "catalogue"
     group = find_group(result, model, setting, 1)
     found = None if group is None else group.backend(our_name(way, precision))
@@ -235,7 +234,7 @@ def _time(asked: Verdict, found: BackendResult | None) -> Verdict:
 
 def _two_cores(result: EngineResult, model: str) -> Verdict:
     name = our_name("plain", "float32")
-    what = f"{_named('plain', 'float32')}, two cores"
+    what = "two cores fp32"
     asked = Verdict(model=model, what=what, unit="x", target=SPEED_UP_OF_TWO)
     group = find_group(result, model, "plain", USUAL, num_threads=2)
     one = None if group is None else group.backend(f"{name}{ON_ONE_CORE}")
@@ -258,11 +257,11 @@ def _cascade(result: EngineResult) -> Iterator[Verdict]:
         found = [None if group is None else group.backend(name) for group in stages]
         asked = Verdict(
             model=CASCADE,
-            what=f"{CASCADE_IN} → {CASCADE_OUT}, {_named(way, 'bfloat16')}",
+            what=_named(way, "bfloat16"),
             unit="s",
             target=most_s,
             at_most=True,
-            beside="sum of two calls",
+            beside=f"{CASCADE_IN}, {CASCADE_OUT} items",
         )
         if all(found):
             best[way] = sum(each.timing.median_s for each in found if each)
@@ -270,7 +269,7 @@ def _cascade(result: EngineResult) -> Iterator[Verdict]:
         yield asked
     ours_s = best.get("compiled")
     fastest = [None if group is None else group.fastest_library() for group in stages]
-    yield _sum_ratio("best libraries", CASCADE_OVER_BEST, ours_s, fastest)
+    yield _sum_ratio("libraries", CASCADE_OVER_BEST, ours_s, fastest)
     dlrm = [None if group is None else _dlrm_layout(group) for group in stages]
     yield _sum_ratio("dlrm's layout", CASCADE_OVER_DLRM, ours_s, dlrm)
 
@@ -297,8 +296,10 @@ def _dlrm_layout(group: GroupResult) -> BackendResult | None:
 
 def _steady(result: EngineResult, model: str) -> Verdict:
     name = our_name("compiled", "bfloat16")
-    what = f"p99 / median of {FEW}"
-    asked = Verdict(model=model, what=what, unit="x", target=STEADY_P99, at_most=True)
+    what = "p99 / median"
+    asked = Verdict(
+        model=model, what=what, unit="x", target=STEADY_P99, at_most=True, beside=f"of {FEW} items"
+    )
     group = find_group(result, model, "catalogue", FEW)
     found = None if group is None else group.backend(name)
     if found is None:
@@ -313,6 +314,6 @@ def _exact(result: EngineResult) -> Verdict:
         for backend in group.backends
         if backend.way != "library" and backend.precision == "float32"
     ]
-    what = "fp32 against float64"
+    what = "error of fp32"
     asked = Verdict(model="all", what=what, unit="", target=LARGEST_ERROR, at_most=True)
     return replace(asked, measured=max(errors), beside="of ours") if errors else asked

@@ -54,7 +54,8 @@ def verdicts_table(result: EngineResult) -> Table:
         Column("model"),
         Column("what"),
         Column("target", "", True),
-        Column("measured (rounds)", "median of the rounds, least and most", True),
+        Column("measured", "median of the rounds", True),
+        Column("rounds", "least and most of them", True),
         Column("", "whether the target was reached"),
         Column("against"),
     )
@@ -82,9 +83,9 @@ def _backends_table(groups: Sequence[GroupResult]) -> Table:
             Column(f"{group.num_candidates:,}", "median time of a call, by candidates", True)
             for group in groups
         ),
-        Column(f"p99 of {usual.num_candidates:,}", "99th percentile of the calls", True),
-        Column("M items/s", f"at {usual.num_candidates:,} candidates", True),
-        Column("x library", "times faster than the best library, any precision", True),
+        Column("p99", "99th percentile of the calls", True),
+        Column("M/s", "millions of items a second", True),
+        Column("x best", "times faster than the best library, any precision", True),
         Column("roof", "least possible time by the machine's peaks over the median", True),
         Column("error", "largest difference to float64 over the largest score", True),
     )
@@ -98,6 +99,7 @@ def _backends_table(groups: Sequence[GroupResult]) -> Table:
         f"{first.model}: {what}; time of a call",
         columns,
         tuple(_backend_row(name, groups, usual) for name in names),
+        caption=f"From p99 on: at {usual.num_candidates:,} candidates.",
     )
 
 
@@ -128,17 +130,16 @@ def _time(found: BackendResult | None) -> Cell:
 def _verdict_row(verdict: Verdict) -> Row:
     assert verdict.measured is not None
     sign = "≤" if verdict.at_most else "≥"
-    found = _number(verdict, verdict.measured)
-    if verdict.spread is not None:
-        ends = (_number(verdict, end).split()[0].rstrip("x") for end in verdict.spread)
-        found += f" ({' to '.join(ends)})"
+    ends: tuple[float, ...] = () if verdict.spread is None else verdict.spread
+    rounds = " to ".join(_number(verdict, end).split()[0].rstrip("x") for end in ends)
     met = Cell("met", 1, "good") if verdict.met else Cell("missed", 0, "bad")
     return Row(
         (
             Cell(verdict.model),
             Cell(verdict.what),
             Cell(f"{sign} {_number(verdict, verdict.target)}", verdict.target),
-            Cell(found, verdict.measured),
+            Cell(_number(verdict, verdict.measured), verdict.measured),
+            Cell(rounds),
             met,
             Cell(verdict.beside),
         )
