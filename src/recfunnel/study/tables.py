@@ -4,8 +4,8 @@ from typing import Any
 
 from recfunnel.core.results import Estimate
 from recfunnel.core.storage import MANIFEST, read_json
-from recfunnel.study.planning import Planning
 from recfunnel.study.model_rows import model_rows
+from recfunnel.study.planning import Planning
 
 Row = dict[str, Any]
 
