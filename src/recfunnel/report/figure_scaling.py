@@ -28,6 +28,9 @@ LABELS: dict[Axis, str] = {
     "threads": "cores",
 }
 
+LONG_NUMBER = 1e6
+"""Axes that go beyond are marked `20 k`, `5 M`, for the numbers would meet."""
+
 _MARKS = ("s", "^", "D", "v", "P", "X", "o")
 
 _OURS = (
@@ -103,7 +106,17 @@ def _scale(axes: "Axes", axis: Axis, curves: Sequence[tuple[str, Sequence[Scalin
     axes.set_xscale("log")
     axes.set_yscale("log")
     mark_numbers(axes.xaxis)
+    if axes.get_xlim()[1] > LONG_NUMBER:
+        axes.xaxis.set_major_formatter(lambda value, _: _short(value))
     mark_numbers(axes.yaxis)
+
+
+def _short(value: float) -> str:
+    """`500`, `20 k`, `5 M`."""
+    for scale, unit in ((1e6, " M"), (1e3, " k")):
+        if value >= scale:
+            return f"{value / scale:g}{unit}"
+    return f"{value:g}"
 
 
 def _draw(axes: "Axes", name: str, points: Sequence[ScalingPoint], look: int) -> None:
@@ -143,12 +156,12 @@ def _mark_caches(axes: "Axes", result: ScalingResult, axis: Axis) -> None:
             axes.axvline(place, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
                 f"fills {name}",
-                (place, 0.02),
+                (place, 0.5),
                 xycoords=("data", "axes fraction"),
                 xytext=(4, 0),
                 textcoords="offset points",
                 rotation=90,
-                verticalalignment="bottom",
+                verticalalignment="center",
                 fontsize=8.4,
                 color=MUTED,
             )
