@@ -165,6 +165,8 @@ def test_a_measured_plan_is_executed(tmp_path: Path) -> None:
     assert {row.role for row in summary.verification} == {"chosen", "baseline"}
     assert all(row.measured_p50_s.mean > 0 for row in summary.verification)
     assert {row.runtime for row in summary.runtimes} == set(runtimes)
+    assert summary.comparison is not None
+    assert summary.comparison.measured_capacity_ratio is not None
     assert summary.plan is not None
     for point in (*summary.plan.front.points, *summary.plan.baselines):
         assert set(dict(point.path.runtimes)) >= set(point.path.pipeline.models)

@@ -144,13 +144,10 @@ class _Planning:
         chosen = choose(front.points, self.target, self.tests)
         shortfall = None if chosen else self._shortfall(designs, fitting)
         self.store.save()
-        plan = self._plan(
-            ParetoFront(points=tuple(map(self._named, front.points))),
-            tuple(map(self._named, baselines)),
-            None if chosen is None else self._named(chosen),
-            shortfall,
-            screening.quality[best].mean,
-        )
+        front = ParetoFront(points=tuple(map(self._named, front.points)))
+        baselines = tuple(map(self._named, baselines))
+        chosen = None if chosen is None else self._named(chosen)
+        plan = self._plan(front, baselines, chosen, shortfall, screening.quality[best].mean)
         return PlanResult(
             plan=plan,
             points=tuple(map(self._named, search.points)),
