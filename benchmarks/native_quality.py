@@ -47,8 +47,13 @@ def main() -> None:
         f"{'model':16s}{'runtime':18s}{'NDCG':>8s}{'relative':>10s}{'95 % interval':>22s}", end=""
     )
     print(f"{'same list':>11s}{'queries/s':>11s}  within {TOLERANCE:.1%}")
-    for name in _in_order(options.run / "models"):
-        asked = name in options.models.split(",") or not options.models
+    inputs = _score_inputs(options.run / "models")
+    wanted = options.models.split(",") if options.models else list(inputs)
+    read = {name for model in wanted for name in inputs[model]}
+    for name in inputs:
+        asked = name in wanted
+        if not asked and name not in read:
+            continue
         for runtime in RUNTIMES if asked else (REFERENCE,):
             table, rate_qps = _scored(runtime, options.run / "models" / name, queries, reference)
             if runtime == REFERENCE:
@@ -57,10 +62,11 @@ def main() -> None:
                 print(_line(name, runtime, table, reference[name], queries, options.k, rate_qps))
 
 
-def _in_order(models: Path) -> list[str]:
-    """Names of finished models, those whose scores others read first."""
-    manifests = {f.name: read_json(f / "manifest.json", dict) for f in sorted(models.iterdir())}
-    return sorted(manifests, key=lambda name: len(manifests[name]["score_inputs"]))
+def _score_inputs(models: Path) -> dict[str, tuple[str, ...]]:
+    """For each finished model those whose scores it reads; the ones that are read first."""
+    found = {f.name: read_json(f / "manifest.json", dict) for f in sorted(models.iterdir())}
+    inputs = {name: tuple(manifest["score_inputs"]) for name, manifest in found.items()}
+    return dict(sorted(inputs.items(), key=lambda item: len(item[1])))
 
 
 def _scored(
