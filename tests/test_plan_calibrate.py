@@ -29,6 +29,7 @@ def profile(num_queries: int = 500) -> PathProfile:
         utilisation=np.array([[0.1, 0.2], [0.3, 0.4], [0.8, 0.9]]),
         service_s=(rested, calm, busy),
         wake_up_s=(2 * delays, delays, 0.5 * delays),
+        queued_s=(delays, delays, 3 * delays),
     )
 
 
@@ -79,6 +80,8 @@ def test_waking_up_takes_what_it_took_at_that_load() -> None:
     np.testing.assert_allclose(at_calm, np.sort(found.wake_up_s[1]), rtol=1e-12)
     between = found.draw_wake_up((0.55, 0.0), luck)
     np.testing.assert_allclose(between, 0.75 * at_calm, rtol=1e-9)
+    waited = found.draw_queued((0.55, 0.0), luck)
+    np.testing.assert_allclose(waited, 2 * at_calm, rtol=1e-9)
 
 
 def test_loads_with_fewer_queries_keep_the_quantiles_of_all() -> None:
@@ -88,6 +91,7 @@ def test_loads_with_fewer_queries_keep_the_quantiles_of_all() -> None:
         whole.utilisation,
         (np.sort(whole.service_s[0], axis=1)[:, 2::5], *whole.service_s[1:]),
         whole.wake_up_s,
+        whole.queued_s,
     )
     luck = rng_for(2, "luck").random(5000)
     for share in (0.5, 0.9):

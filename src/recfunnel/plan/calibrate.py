@@ -45,12 +45,15 @@ class PathProfile:
             stations. Loads may differ in N.
         wake_up_s: for each load (W,) seconds from arrival to answer less the service times, of
             queries that never waited.
+        queued_s: for each load (W,) seconds from arrival to answer less what the queue explains, of
+            queries that waited: handing over takes time between two queries as well.
     """
 
     path: Path
     utilisation: DoubleArray
     service_s: tuple[DoubleArray, ...]
     wake_up_s: tuple[DoubleArray, ...]
+    queued_s: tuple[DoubleArray, ...]
 
     def draw(self, utilisation: Sequence[float], luck: DoubleArray) -> DoubleArray:
         """Service times of queries at a utilisation.
@@ -85,6 +88,10 @@ class PathProfile:
             The shape of luck, seconds.
         """
         return self._mixed(0, utilisation, self.wake_up_s, luck)
+
+    def draw_queued(self, utilisation: Sequence[float], luck: DoubleArray) -> DoubleArray:
+        """Delays of queries that waited, beyond the queue; otherwise as `draw_wake_up`."""
+        return self._mixed(0, utilisation, self.queued_s, luck)
 
     def _mixed(
         self,
@@ -145,22 +152,26 @@ def calibrate_path(
             tries.append(engine.run(load))
         runs.append(tries[-1])
     num_servers = tuple(station.num_servers for station in path.mapping.stations)
+    delays = [_delays_s(run, num_servers) for run in runs]
     return PathProfile(
         path=path,
         utilisation=np.array([run.utilisation for run in runs]),
         service_s=tuple(run.service_s[:, np.isfinite(run.latency_s)] for run in runs),
-        wake_up_s=tuple(_wake_up_s(run, num_servers) for run in runs),
+        wake_up_s=tuple(rested_s for rested_s, _ in delays),
+        queued_s=tuple(queued_s for _, queued_s in delays),
     )
 
 
-def _wake_up_s(run: ServedRun, num_servers: tuple[int, ...]) -> DoubleArray:
-    """(W,), what queries took beyond their service times where the queue explains no waiting."""
+def _delays_s(run: ServedRun, num_servers: tuple[int, ...]) -> tuple[DoubleArray, DoubleArray]:
+    """What queries took beyond what the queue explains: those that never waited, and the others."""
     done = np.isfinite(run.latency_s)
     service_s, latency_s = run.service_s[:, done], run.latency_s[done]
     simulated = simulate(run.arrival_s[done], service_s, num_servers)
     at_rest = never_waited(service_s, simulated.latency_s)
-    found = np.maximum(latency_s - service_s.sum(axis=0), 0.0)[at_rest]
-    return found if found.size else np.zeros(1)
+    beyond_s = np.maximum(latency_s - simulated.latency_s, 0.0)
+    nothing = np.zeros(1)
+    rested_s, queued_s = beyond_s[at_rest], beyond_s[~at_rest]
+    return (rested_s if rested_s.size else nothing, queued_s if queued_s.size else nothing)
 
 
 def predict_calibrated(profile: PathProfile, workload: Workload, seed: int) -> Prediction:
@@ -179,14 +190,18 @@ def predict_calibrated(profile: PathProfile, workload: Workload, seed: int) -> P
     def luck_of(what: str) -> DoubleArray:
         return np.stack([rng_for(seed, what, r).random(count) for r in runs])
 
-    luck, wake_up_luck = luck_of("calibrated luck"), luck_of("calibrated wake up")
+    luck, delay_luck = luck_of("calibrated luck"), luck_of("calibrated wake up")
     times = [workload.arrivals.unit_times(count, rng_for(seed, "verify arrivals", r)) for r in runs]
 
     def draw(utilisation: Sequence[float]) -> DoubleArray:
         return np.moveaxis(profile.draw(utilisation, luck), 0, 1)
 
     def wake_up(utilisation: Sequence[float]) -> DoubleArray:
-        return profile.draw_wake_up(utilisation, wake_up_luck)
+        return profile.draw_wake_up(utilisation, delay_luck)
+
+    def queued(utilisation: Sequence[float]) -> DoubleArray:
+        return profile.draw_queued(utilisation, delay_luck)
 
     num_servers = tuple(station.num_servers for station in profile.path.mapping.stations)
-    return Prediction(draw, TandemLoad(np.stack(times), draw(()), num_servers), wake_up)
+    load = TandemLoad(np.stack(times), draw(()), num_servers)
+    return Prediction(draw, load, wake_up, queued)

@@ -35,11 +35,13 @@ class Prediction:
         load: the simulation with busy servers, which decides capacity.
         wake_up: delay (R, N) of each query if it finds its servers at rest, at a utilisation. No
             server is busy meanwhile, so it moves the answer without lengthening any queue.
+        queued: delay (R, N) of each query that had to wait, beyond what the queue explains.
     """
 
     draw: Callable[[Sequence[float]], DoubleArray]
     load: TandemLoad
     wake_up: Callable[[Sequence[float]], DoubleArray]
+    queued: Callable[[Sequence[float]], DoubleArray]
 
     @property
     def stable_rates_qps(self) -> DoubleArray:
@@ -52,9 +54,10 @@ class Prediction:
         point = load.at(rate_qps)
         if not point.steady:
             return point
-        delays_s = self.wake_up(_busy(load, rate_qps))
+        busy = _busy(load, rate_qps)
+        rested_s, queued_s = self.wake_up(busy), self.queued(busy)
         woken = [
-            _woken(load.service_s[number], run, delays_s[number])
+            _delayed(load.service_s[number], run, rested_s[number], queued_s[number])
             for number, run in enumerate(load.run(rate_qps))
         ]
         return structs.replace(
@@ -95,11 +98,13 @@ def _busy(load: TandemLoad, rate_qps: float) -> tuple[float, ...]:
     return tuple(np.minimum(busy, 1.0).tolist())
 
 
-def _woken(service_s: DoubleArray, run: SimulationResult, delay_s: DoubleArray) -> SimulationResult:
-    """A run whose queries are delayed where they never waited; both arrays lead by its warm-up."""
-    first = delay_s.size - run.latency_s.size
+def _delayed(
+    service_s: DoubleArray, run: SimulationResult, rested_s: DoubleArray, queued_s: DoubleArray
+) -> SimulationResult:
+    """A run whose queries are delayed by one or the other; all arrays lead by its warm-up."""
+    first = rested_s.size - run.latency_s.size
     at_rest = never_waited(service_s[:, first:], run.latency_s)
-    delayed_s = run.latency_s + np.where(at_rest, delay_s[first:], 0.0)
+    delayed_s = run.latency_s + np.where(at_rest, rested_s[first:], queued_s[first:])
     return dataclasses.replace(run, latency_s=delayed_s)
 
 
@@ -142,4 +147,4 @@ def predict_path(
     times = [workload.arrivals.unit_times(count, rng_for(seed, "verify arrivals", r)) for r in runs]
     num_servers = tuple(station.num_servers for station in path.mapping.stations)
     load = TandemLoad(np.stack(times), draw(()), num_servers)
-    return Prediction(draw, load, lambda _: wake_ups_s)
+    return Prediction(draw, load, lambda _: wake_ups_s, lambda _: np.zeros_like(wake_ups_s))
