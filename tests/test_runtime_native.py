@@ -1,6 +1,7 @@
 """The native runtime keeps the contract of every runtime, in every setting, without torch."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -153,3 +154,15 @@ def test_loading_and_scoring_need_no_torch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCORE_ALL, str(folder), str(asked)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(6, 14) False"
+
+
+def test_an_instruction_set_that_is_unknown_is_told_as_such(tmp_path: Path) -> None:
+    folder = CONTRACT.save(tmp_path, "dlrm")
+    asked = tmp_path / "asked"
+    asked.write_bytes(pickle.dumps((CONTRACT.items(), CONTRACT.context())))
+    command = [sys.executable, "-c", SCORE_ALL, str(folder), str(asked)]
+    setting = {**os.environ, "RECFUNNEL_ISA": "sse9"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=setting)
+    assert done.returncode != 0
+    assert "ModelError: 'dlrm' cannot run here" in done.stderr
+    assert "'sse9'; known: avx512_bf16, avx512, avx2, portable" in done.stderr

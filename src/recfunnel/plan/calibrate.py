@@ -47,6 +47,8 @@ class PathProfile:
             queries that never waited.
         queued_s: for each load (W,) seconds from arrival to answer less what the queue explains, of
             queries that waited: handing over takes time between two queries as well.
+        disturbed: in words, each load of which no run was left alone; what is drawn from it proves
+            nothing.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class PathProfile:
     service_s: tuple[DoubleArray, ...]
     wake_up_s: tuple[DoubleArray, ...]
     queued_s: tuple[DoubleArray, ...]
+    disturbed: tuple[str, ...] = ()
 
     def draw(self, utilisation: Sequence[float], luck: DoubleArray) -> DoubleArray:
         """Service times of queries at a utilisation.
@@ -159,6 +162,11 @@ def calibrate_path(
         service_s=tuple(run.service_s[:, np.isfinite(run.latency_s)] for run in runs),
         wake_up_s=tuple(rested_s for rested_s, _ in delays),
         queued_s=tuple(queued_s for _, queued_s in delays),
+        disturbed=tuple(
+            f"calibration at {fraction:.0%}: {run.disturbance.words}"
+            for fraction, run in zip(LOADS, runs, strict=True)
+            if run.polluted
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from recfunnel.core.arrays import FloatArray, IntArray
+from recfunnel.core.errors import InvalidInput
 from recfunnel.core.features import Features
 from recfunnel.core.registry import Registry
 
@@ -86,3 +87,30 @@ class RuntimeSpec:
 
 runtimes: Registry[RuntimeSpec] = Registry(RuntimeSpec, "recfunnel.runtime")
 """Kinds of runtime, one file each in `recfunnel.runtime`."""
+
+
+def check_given(
+    model: LoadedModel, given: FloatArray | None, shape: tuple[int, int] | None = None
+) -> None:
+    """Hold given scores against what a model reads.
+
+    Args:
+        model: that is called.
+        given: (Q, C, S), or None.
+        shape: (Q, C) of the call; None looks at S alone.
+
+    Raises:
+        InvalidInput: scores are missing, not asked for, or of another shape.
+    """
+    names = model.score_inputs
+    have = None if given is None else given.shape
+    if shape is None:
+        fits = (have is None) if not names else (have is not None and have[-1:] == (len(names),))
+    else:
+        fits = have == ((*shape, len(names)) if names else None)
+    if not fits:
+        want = f"({'Q, C' if shape is None else f'{shape[0]}, {shape[1]}'}, {len(names)})"
+        raise InvalidInput(
+            f"{model.name!r} reads the scores of {list(names)}: given must have shape "
+            f"{want if names else None}, has {have}"
+        )

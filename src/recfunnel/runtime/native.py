@@ -21,7 +21,7 @@ from recfunnel.core.arrays import FloatArray, IntArray
 from recfunnel.core.errors import InvalidInput, ModelError, RecfunnelError
 from recfunnel.core.features import Features, FeatureSchema
 from recfunnel.core.spec import Spec
-from recfunnel.runtime.base import RuntimeSpec, runtimes
+from recfunnel.runtime.base import RuntimeSpec, check_given, runtimes
 
 if TYPE_CHECKING:  # the extension module is imported when a model is loaded, not when listed
     from recfunnel.runtime.native_machine import MachineOptions, NativeMachine
@@ -189,7 +189,7 @@ class NativeModel:
                 table, or `given` does not hold the scores it reads.
         """
         if given is not None or self._score_inputs:
-            self._check_given(given)
+            check_given(self, given)
         return self._run(context, candidates, given)
 
     def top_k(
@@ -217,7 +217,7 @@ class NativeModel:
             InvalidInput: as `score`, or more than one query.
         """
         if given is not None or self._score_inputs:
-            self._check_given(given)
+            check_given(self, given)
         return self.machine.top_k(context, candidates, k, given, excluded)
 
     def update_items(self, rows: IntArray, items: Features) -> None:
@@ -244,16 +244,6 @@ class NativeModel:
             self._name, self._schema, records.split, items, self.machine.options
         ):
             records.stored[rows[span]] = to_storage(made, records.storage)
-
-    def _check_given(self, given: FloatArray | None) -> None:
-        num_inputs = len(self._score_inputs)
-        if given is None or not num_inputs or given.shape[-1] != num_inputs:
-            have = None if given is None else given.shape
-            want = f"(Q, C, {num_inputs})" if num_inputs else "None"
-            raise InvalidInput(
-                f"{self._name!r} reads the scores of {list(self._score_inputs)}: given must have "
-                f"shape {want}, has {have}"
-            )
 
 
 def _machine_module() -> Any:

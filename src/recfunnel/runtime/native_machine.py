@@ -55,7 +55,8 @@ class NativeMachine:
 
     Raises:
         DataError: an item's id is outside its table, or a number is not finite.
-        ModelError: the program contradicts itself or its arrays.
+        ModelError: the program contradicts itself or its arrays, or the instruction set asked for
+            is unknown or not this processor's.
     """
 
     def __init__(
@@ -85,6 +86,8 @@ class NativeMachine:
             raise InvalidInput(f"{name!r}: {error}") from error
         except (_native.IdError, _native.NotFiniteError) as error:
             raise DataError(f"items of {name!r}: {error}") from error
+        except (ValueError, RuntimeError) as error:  # an instruction set that is not there
+            raise ModelError(f"{name!r} cannot run here: {error}") from error
         self._score: Any = self.native.score
         self._top_k: Any = self.native.top_k
 

@@ -11,6 +11,7 @@ from recfunnel.core.arrays import FloatArray, IntArray
 from recfunnel.core.errors import InvalidInput
 from recfunnel.core.features import Features
 from recfunnel.core.model import check_scores
+from recfunnel.runtime.base import check_given
 
 CANDIDATES_AT_ONCE = 1 << 14
 """Candidates scored in one call; bounds memory."""
@@ -73,7 +74,7 @@ class OneQueryModel:
         """
         num_columns = self._num_items if candidates is None else candidates.shape[1]
         shape = (len(context), num_columns)
-        self._check_given(given, shape)
+        check_given(self, given, shape)
         self._check_candidates(candidates)
         scores = np.empty(shape, np.float32)
         for query in range(shape[0]):
@@ -89,16 +90,6 @@ class OneQueryModel:
                 scores[query, span] = found
         check_scores(self._name, scores, shape)
         return scores
-
-    def _check_given(self, given: FloatArray | None, shape: tuple[int, int]) -> None:
-        num_inputs = len(self._score_inputs)
-        have = None if given is None else given.shape
-        want = (*shape, num_inputs) if num_inputs else None
-        if have != want:
-            raise InvalidInput(
-                f"{self._name!r} reads the scores of {list(self._score_inputs)}: given must have "
-                f"shape {want}, has {have}"
-            )
 
     def _check_candidates(self, candidates: IntArray | None) -> None:
         if candidates is None or not candidates.size:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recfunnel.core.arrays import FloatArray, IntArray
-from recfunnel.core.errors import InvalidInput, MissingExtraError, ModelError, StudyError
+from recfunnel.core.errors import MissingExtraError, ModelError, StudyError
 from recfunnel.core.features import Features
 from recfunnel.core.model import check_scores
 from recfunnel.core.spec import Spec
-from recfunnel.runtime.base import RuntimeSpec, runtimes
+from recfunnel.runtime.base import RuntimeSpec, check_given, runtimes
 
 if TYPE_CHECKING:  # torch is optional: nothing here is imported until a model is loaded
     from torch import Tensor
@@ -119,7 +119,7 @@ class TorchModel:
             InvalidInput: `given` does not hold the scores it reads.
         """
         shape = (len(context), self._num_items if candidates is None else candidates.shape[1])
-        self._check_given(given, shape)
+        check_given(self, given, shape)
         self._use_threads()
         step = max(1, PAIRS_AT_ONCE // max(1, shape[1]))
         with self._torch.inference_mode():
@@ -194,13 +194,3 @@ class TorchModel:
         """Make torch use this model's number of cores; the setting belongs to the whole process."""
         if self._torch.get_num_threads() != self._num_threads:
             self._torch.set_num_threads(self._num_threads)
-
-    def _check_given(self, given: FloatArray | None, shape: tuple[int, int]) -> None:
-        num_inputs = len(self._score_inputs)
-        have = None if given is None else given.shape
-        want = (*shape, num_inputs) if num_inputs else None
-        if have != want:
-            raise InvalidInput(
-                f"{self._name!r} reads the scores of {list(self._score_inputs)}: given must have "
-                f"shape {want}, has {have}"
-            )

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.results import DesignPoint, ServingPlan
 from recfunnel.core.spec import Value
@@ -23,6 +25,22 @@ class Proof(Value, frozen=True):
 
     verifications: tuple[Verification, ...] = ()
     capacities: tuple[MeasuredCapacity, ...] = ()
+
+
+def marked(verification: Verification, disturbed: tuple[str, ...]) -> Verification:
+    """A verification whose rows prove nothing where its calibration was disturbed.
+
+    Args:
+        verification: of a path.
+        disturbed: what disturbed the calibration of the same path, in words; empty when nothing.
+    """
+    if not disturbed:
+        return verification
+    loads = tuple(
+        structs.replace(load, polluted=True, notes=(*load.notes, *disturbed))
+        for load in verification.loads
+    )
+    return structs.replace(verification, loads=loads)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -85,7 +103,7 @@ class Prover:
             seed,
             self.progress,
         )
-        return verify_path(
+        found = verify_path(
             engine,
             point.path,
             predict_calibrated(profile, workload, seed),
@@ -96,6 +114,7 @@ class Prover:
             self._trial(capacity_qps),
             self.progress,
         )
+        return marked(found, profile.disturbed)
 
     def _capacity(self, engine: Engine, point: DesignPoint) -> MeasuredCapacity:
         workload, settings = self.study.workload(), self.study.verify

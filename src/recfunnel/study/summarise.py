@@ -209,7 +209,7 @@ def _warnings(planning: Planning, proof: Proof) -> tuple[str, ...]:
     if polluted:
         warnings.append(
             f"{polluted} verification loads were disturbed by other work on this machine and "
-            "prove nothing; run `recfunnel verify` again when it is quiet."
+            "prove nothing; run `recfunnel verify --again` when it is quiet."
         )
     if proof.verifications and not planning.kept_promise():
         warnings.append("Executed at the promised load, the plan missed its deadline.")

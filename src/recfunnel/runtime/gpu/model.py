@@ -13,6 +13,7 @@ from recfunnel.core.arrays import FloatArray, IntArray
 from recfunnel.core.errors import InvalidInput, ModelError
 from recfunnel.core.features import Features
 from recfunnel.core.model import check_scores
+from recfunnel.runtime.base import check_given
 from recfunnel.runtime.gpu.buckets import LEAST, bucket_of, buckets_up_to
 from recfunnel.runtime.gpu.calls import Device, PreparedCall
 from recfunnel.runtime.gpu.message import CallShape, fill_columns
@@ -104,7 +105,7 @@ class TorchGpuModel:
         """
         num_items = self._resident.num_items
         shape = (len(context), num_items if candidates is None else candidates.shape[1])
-        self._check_given(given, shape)
+        check_given(self, given, shape)
         scores = np.empty(shape, np.float32)
         lengths = self._resident.reads.list_lengths(context)
         step = max(1, PAIRS_AT_ONCE // max(1, *lengths, min(shape[1], MOST_COLUMNS)))
@@ -152,7 +153,7 @@ class TorchGpuModel:
         num_columns = self._resident.num_items if candidates is None else candidates.shape[1]
         if len(context) != 1 or k < 0:
             raise InvalidInput(f"top-k is of one query and k 0 or more; got {len(context)} and {k}")
-        self._check_given(given, (1, num_columns))
+        check_given(self, given, (1, num_columns))
         if num_columns > MOST_COLUMNS or not num_columns:
             scores = self.score(context, candidates, given)[0]
             best = np.argsort(-scores, kind="stable")[:k]
@@ -207,13 +208,3 @@ class TorchGpuModel:
         if comes_again:
             self._calls[shape] = call
         return call
-
-    def _check_given(self, given: FloatArray | None, shape: tuple[int, int]) -> None:
-        num_inputs = len(self._score_inputs)
-        have = None if given is None else given.shape
-        want = (*shape, num_inputs) if num_inputs else None
-        if have != want:
-            raise InvalidInput(
-                f"{self._name!r} reads the scores of {list(self._score_inputs)}: given must have "
-                f"shape {want}, has {have}"
-            )
