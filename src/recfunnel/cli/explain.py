@@ -58,11 +58,13 @@ def explain(
     options = CompileOptions(
         without=without, num_candidates=candidates, layers=layers, tables=tables
     )
-    found = explain_model(model_folder(out, model), options)
+    folder = model_folder(out, model)
+    found = explain_model(folder, options)
     if json:
         emit_json(found)
     else:
         draw(found)
+        draw_kept(folder)
     return 0
 
 
@@ -161,3 +163,19 @@ def draw_nodes(heading: str, nodes: "Sequence[NodeWords]") -> None:
         lower = "" if node.precision == "float32" else f" ({node.precision})"
         table.add_row(node.name, node.text + lower, f"{node.width:,} wide")
     terminal().print(table)
+
+
+def draw_kept(folder: Path) -> None:
+    """Print which compiled forms a model's folder keeps, and whether there are huge pages."""
+    from recfunnel.report.formatting import size
+    from recfunnel.runtime.native_compile import huge_page_refusal
+    from recfunnel.runtime.native_files import kept_forms
+
+    for name, size_bytes in kept_forms(folder).items():
+        say(f"\nKept compiled, shared by all processes: {name}, {size(size_bytes)}")
+    try:
+        refusal = huge_page_refusal()
+    except ImportError as error:
+        refusal = f"the extension module is not built ({error})"
+    if refusal:
+        say(f"\nNo huge pages for records: {refusal}")

@@ -232,7 +232,7 @@ class _Session:
                     batch_sizes=np.array([self.calls[i][1] for i in mine], np.int64),
                     latency_s=seconds[mine],
                     source="measured",
-                    notes=words(disturbed, missing, self.rounds),
+                    notes=(*words(disturbed, missing, self.rounds), *self.engine.notes),
                     runtime="" if model == TOP_K else self.runtime,
                 )
             )

@@ -89,6 +89,12 @@ runtimes: Registry[RuntimeSpec] = Registry(RuntimeSpec, "recfunnel.runtime")
 """Kinds of runtime, one file each in `recfunnel.runtime`."""
 
 
+def remarks_of(model: LoadedModel) -> tuple[str, ...]:
+    """What a model's runtime has to tell of how it was loaded, in words; most have nothing."""
+    remarks: tuple[str, ...] = getattr(model, "remarks", ())
+    return tuple(f"{model.name}: {remark}" for remark in remarks)
+
+
 def check_given(
     model: LoadedModel, given: FloatArray | None, shape: tuple[int, int] | None = None
 ) -> None:

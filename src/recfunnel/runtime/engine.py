@@ -92,6 +92,11 @@ class Engine:
         """Ids of the processes that are running."""
         return () if self._crew is None else self._crew.process_ids
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the processes could not have when they last loaded, in words."""
+        return self._notes
+
     def prepare(self, path: Path) -> None:
         """Load and warm up what each server of a path needs.
 
@@ -142,7 +147,8 @@ class Engine:
         cores = assign_cores(Mapping(stations=(station,)), self.cores)[0]
         servers = tuple(_server_name(0, i) for i in range(num_servers))
         loads = [Load(models, c, num_threads) for c in cores]
-        self._ask(list(zip(servers, loads, strict=True)), self._patience_s)
+        answers = self._ask(list(zip(servers, loads, strict=True)), self._patience_s)
+        self._notes = tuple(dict.fromkeys(note for answer in answers for note in answer.notes))
         return servers
 
     def time_calls(

@@ -1,35 +1,32 @@
 """The ranking kernel of this project: a model compiled to a program, run by the tile machine.
 
-Needs no deep-learning framework. Letters: Q queries, I items, C columns, S score inputs, W columns
-of an item's record.
+Needs no deep-learning framework. Letters: Q queries, I items, C columns, S score inputs.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from recfunnel.compile.catalogue import CatalogueSplit
 from recfunnel.compile.load import StoredGraph, load_graph
-from recfunnel.compile.lower import lower
-from recfunnel.compile.lower_storage import row_bytes, to_storage
-from recfunnel.compile.passes import Compiled, CompileOptions, compile_graph
-from recfunnel.compile.program import Precision, Storage
+from recfunnel.compile.passes import CompileOptions
+from recfunnel.compile.program import Precision, Program, Storage
 from recfunnel.core.arrays import FloatArray, IntArray
-from recfunnel.core.errors import InvalidInput, ModelError, RecfunnelError
-from recfunnel.core.features import Features, FeatureSchema
+from recfunnel.core.errors import InvalidInput, RecfunnelError, StorageError
+from recfunnel.core.features import Features
 from recfunnel.core.spec import Spec
 from recfunnel.runtime.base import RuntimeSpec, check_given, runtimes
+from recfunnel.runtime.native_compile import (
+    Form,
+    ItemRecords,
+    compile_model,
+    machine_module,
+    made_records,
+    records_in_memory,
+)
+from recfunnel.runtime.native_files import compiled_form, in_huge_pages
 
 if TYPE_CHECKING:  # the extension module is imported when a model is loaded, not when listed
     from recfunnel.runtime.native_machine import MachineOptions, NativeMachine
-
-ITEMS_AT_ONCE = 1 << 15
-"""Records computed at once when a catalogue is compiled; bounds memory besides the records."""
-
-HUGE_PAGE_BYTES = 2 << 20
 
 
 @runtimes.register
@@ -43,7 +40,9 @@ class Native(Spec, RuntimeSpec, frozen=True, tag="native"):
         records: what records are stored as; empty for float32, or bfloat16 when `precision` is
             lower.
         tables: what embedding tables are stored as; float32 ones stay in the model's file.
-        huge_pages: ask the system for large memory pages for records.
+        huge_pages: copy records into large memory pages of each process's own, where they are
+            read faster; false maps their file, which all processes share and which may be larger
+            than memory.
         num_candidates: how many a query usually has; decides in which form some layers run.
     """
 
@@ -78,8 +77,19 @@ class Native(Spec, RuntimeSpec, frozen=True, tag="native"):
             return str(error)
         return ""
 
+    @property
+    def form(self) -> Form:
+        """What it compiles a model to."""
+        options = CompileOptions(
+            without=() if self.catalogue == "compiled" else ("catalogue",),
+            num_candidates=self.num_candidates,
+            layers=self.precision,
+            tables=self.tables,
+        )
+        return Form(options=options, records=self.record_storage)
+
     def load(self, folder: Path, items: Features, *, num_threads: int = 1) -> "NativeModel":
-        """Read a finished model from its folder, compile it, and make records of the items.
+        """Read a finished model; its compiled form is made where its folder holds none yet.
 
         Raises:
             StorageError: the folder is missing, damaged or of another version.
@@ -87,62 +97,57 @@ class Native(Spec, RuntimeSpec, frozen=True, tag="native"):
             DataError: an item's id is outside its table.
         """
         stored = load_graph(folder)
-        return self.load_graph(stored, items, num_threads=num_threads)
+        options = machine_module().MachineOptions(num_threads=num_threads)
+        try:
+            program, records, said = compiled_form(folder, stored, items, self.form, options)
+        except StorageError as error:  # a folder that may only be read, or a full disk
+            said = (f"{stored.name!r} is compiled in every process: {error}",)
+            return self._in_memory(stored, items, options, said)
+        if self.huge_pages:
+            records = in_huge_pages(records)
+        return self._ready(stored, items, program, records, options, said)
 
     def load_graph(
         self, stored: StoredGraph, items: Features, *, num_threads: int = 1
     ) -> "NativeModel":
-        """Make a model ready that is in memory already.
+        """Make a model ready that is in memory already; nothing is written.
 
         Raises:
             ModelError: the extension module is not built.
             DataError: an item's id is outside its table.
         """
-        machine_module = _machine_module()
-        options = CompileOptions(
-            without=() if self.catalogue == "compiled" else ("catalogue",),
-            num_candidates=self.num_candidates,
-            layers=self.precision,
-            tables=self.tables,
+        options = machine_module().MachineOptions(num_threads=num_threads)
+        return self._in_memory(stored, items, options, ())
+
+    def _in_memory(
+        self,
+        stored: StoredGraph,
+        items: Features,
+        options: "MachineOptions",
+        said: tuple[str, ...],
+    ) -> "NativeModel":
+        program, split = compile_model(stored, self.form)
+        records = ItemRecords(None, self.record_storage)
+        if split is not None:
+            records = records_in_memory(
+                stored, split, self.form, items, options, huge_pages=self.huge_pages
+            )
+        return self._ready(stored, items, program, records, options, said)
+
+    def _ready(
+        self,
+        stored: StoredGraph,
+        items: Features,
+        program: Program,
+        records: ItemRecords,
+        options: "MachineOptions",
+        said: tuple[str, ...],
+    ) -> "NativeModel":
+        machine = machine_module().NativeMachine(
+            stored.name, program, items, records.stored, self.record_storage, options
         )
-        compiled = compile_graph(stored.graph, stored.parameters, options)
-        machine_options = machine_module.MachineOptions(num_threads=num_threads)
-        records = _no_records(compiled, self)
-        if compiled.split is not None and compiled.split.width:
-            records = _compile_records(stored, compiled.split, items, self, machine_options)
-        program = lower(
-            compiled.pair_graph,
-            compiled.pair_parameters,
-            stored.schema,
-            compiled.precisions.layers,
-            compiled.precisions.tables,
-        )
-        machine = machine_module.NativeMachine(
-            stored.name, program, items, records.stored, self.record_storage, machine_options
-        )
-        return NativeModel(stored, machine, records)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class ItemRecords:
-    """The compiled catalogue.
-
-    Args:
-        split: of the model; None without a catalogue.
-        stored: (I, ...), one row an item; None when nothing is stored.
-        storage: as what.
-        remark: what is worth telling of where they lie, such as that huge pages were refused.
-    """
-
-    split: CatalogueSplit | None
-    stored: NDArray[Any] | None
-    storage: Storage
-    remark: str = ""
-
-    @property
-    def size_bytes(self) -> int:
-        """Memory they take."""
-        return 0 if self.stored is None else self.stored.nbytes
+        remarks = (*said, records.remark) if records.remark else said
+        return NativeModel(stored, machine, records, self.form, remarks)
 
 
 class NativeModel:
@@ -152,12 +157,22 @@ class NativeModel:
         stored: the finished model.
         machine: its program, bound to the items.
         records: the compiled catalogue the machine reads.
+        form: it was compiled to.
+        remarks: what is worth telling of how it was loaded, in words.
     """
 
-    def __init__(self, stored: StoredGraph, machine: "NativeMachine", records: ItemRecords) -> None:
+    def __init__(
+        self,
+        stored: StoredGraph,
+        machine: "NativeMachine",
+        records: ItemRecords,
+        form: Form,
+        remarks: tuple[str, ...] = (),
+    ) -> None:
         self._name, self._score_inputs = stored.name, stored.score_inputs
-        self._schema = stored.schema
-        self.machine, self.records = machine, records
+        self._stored, self._form = stored, form
+        self._split: CatalogueSplit | None = None
+        self.machine, self.records, self.remarks = machine, records, remarks
         self._run = machine.score
 
     @property
@@ -221,7 +236,7 @@ class NativeModel:
         return self.machine.top_k(context, candidates, k, given, excluded)
 
     def update_items(self, rows: IntArray, items: Features) -> None:
-        """Make the records of some items anew; not while another thread scores.
+        """Make the records of some items anew, in this process; not while another thread scores.
 
         Args:
             rows: which items, 0 to I - 1.
@@ -232,78 +247,17 @@ class NativeModel:
                 differ.
             DataError: an id is outside its table.
         """
-        records = self.records
-        if records.split is None or records.stored is None:
+        records = self.records.stored
+        if records is None:
             raise InvalidInput(f"{self._name!r} keeps no records of its items; load it again")
-        num_items = len(records.stored)
+        num_items = len(records)
         if len(rows) != len(items) or (len(rows) and not 0 <= rows.min() <= rows.max() < num_items):
             raise InvalidInput(
                 f"{len(rows)} rows for {len(items)} items; one each, from 0 to {num_items - 1}"
             )
-        for span, made in _records_in_steps(
-            self._name, self._schema, records.split, items, self.machine.options
-        ):
-            records.stored[rows[span]] = to_storage(made, records.storage)
-
-
-def _machine_module() -> Any:
-    """The machine, imported late: listing runtimes works where it is not built."""
-    try:
-        from recfunnel.runtime import native_machine
-    except ImportError as error:
-        raise ModelError(
-            f"the extension module is not built ({error}); run: pip install recfunnel, or use the "
-            "runtime 'torch'"
-        ) from error
-    return native_machine
-
-
-def _no_records(compiled: Compiled, spec: Native) -> ItemRecords:
-    return ItemRecords(compiled.split, None, spec.record_storage)
-
-
-def _compile_records(
-    stored: StoredGraph,
-    split: CatalogueSplit,
-    items: Features,
-    spec: Native,
-    options: "MachineOptions",
-) -> ItemRecords:
-    """Records of all items, made by the machine itself."""
-    rows, remark = _new_rows(len(items), split.width, spec)
-    for span, made in _records_in_steps(stored.name, stored.schema, split, items, options):
-        rows[span] = to_storage(made, spec.record_storage)
-    return ItemRecords(split, rows, spec.record_storage, remark)
-
-
-def _records_in_steps(
-    name: str,
-    schema: FeatureSchema,
-    split: CatalogueSplit,
-    items: Features,
-    options: "MachineOptions",
-) -> Any:
-    """Yields spans of items and their float32 records, (span, W)."""
-    machine_module = _machine_module()
-    program = lower(split.items, split.item_parameters, schema)
-    machine = machine_module.NativeMachine(name, program, items, options=options)
-    nobody = Features.empty(1)
-    for start in range(0, len(items), ITEMS_AT_ONCE):
-        span = slice(start, min(start + ITEMS_AT_ONCE, len(items)))
-        made = machine.score(nobody, np.arange(span.start, span.stop)[None])
-        yield span, made.reshape(span.stop - span.start, split.width)
-
-
-def _new_rows(num_items: int, width: int, spec: Native) -> tuple[NDArray[Any], str]:
-    """Memory for stored rows, and a remark when huge pages were wished for but refused."""
-    from recfunnel.runtime._native import new_bytes
-
-    storage = spec.record_storage
-    bytes_each = row_bytes(width, storage)
-    size = num_items * bytes_each
-    huge = spec.huge_pages and size >= HUGE_PAGE_BYTES
-    raw, refusal = new_bytes(size, huge)
-    dtypes = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
-    dtype = np.dtype(dtypes.get(storage, np.uint8))
-    rows: NDArray[Any] = raw.view(dtype).reshape(num_items, bytes_each // dtype.itemsize)
-    return rows, f"records do not lie in huge pages: {refusal}" if refusal else ""
+        if self._split is None:  # a program that was read from its files does not hold it
+            self._split = compile_model(self._stored, self._form)[1]
+        assert self._split is not None, "what has records was split"
+        options, storage = self.machine.options, self.records.storage
+        for span, made in made_records(self._stored, self._split, storage, items, options):
+            records[rows[span]] = made

@@ -22,7 +22,7 @@ from recfunnel.core.dataset import QuerySet, load_dataset
 from recfunnel.core.errors import StudyError
 from recfunnel.core.pipeline import base_name
 from recfunnel.runtime.arena import Arena, Layout
-from recfunnel.runtime.base import LoadedModel
+from recfunnel.runtime.base import LoadedModel, remarks_of
 from recfunnel.runtime.cascade import Cascade, OneByOne, StageRunner
 from recfunnel.runtime.generator import pipe_sender, read_query, send_all
 from recfunnel.runtime.messages import (
@@ -152,7 +152,8 @@ def _load(state: _State, command: Load) -> Done:
     state.models = {name: state.loaded[name, runtime] for name, runtime in command.models}
     # Libraries that came with the models made their own thread pools.
     state.limits = threadpoolctl.threadpool_limits(command.num_threads)
-    notes = tuple(dict.fromkeys(notes + pin(command.cores)))
+    remarks = tuple(said for model in state.models.values() for said in remarks_of(model))
+    notes = tuple(dict.fromkeys(notes + pin(command.cores) + remarks))
     warm_up(tuple(state.models), state.models, queries)
     gc.collect()
     gc.freeze()  # what is loaded stays; a collection in the middle of a query would cost it dearly

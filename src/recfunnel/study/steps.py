@@ -17,6 +17,7 @@ from recfunnel.core.seeds import rng_for
 from recfunnel.core.storage import FORMAT_VERSION, content_hash
 from recfunnel.quality.score import score_queries
 from recfunnel.quality.tables import load_scores, save_scores
+from recfunnel.runtime.base import remarks_of
 from recfunnel.study.parse import write_study
 from recfunnel.study.run_folder import RunFolder
 from recfunnel.study.served import served_models
@@ -168,6 +169,8 @@ class Steps:
                         queries.items,
                         num_threads=os.cpu_count() or 1,
                     )
+                    for remark in remarks_of(model):
+                        self.progress.log(remark)
                     given = [tables[n] for n in inputs[name]]
                     table = score_queries(model, queries, given, self.progress)
                     save_scores(place, ScoreTable(name, table.scores))

@@ -1,0 +1,167 @@
+"""Compiling a model for the tile machine: its program, and the record of every item.
+
+Letters: I items, W numbers of an item's record.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recfunnel.compile.catalogue import CatalogueSplit
+from recfunnel.compile.load import StoredGraph
+from recfunnel.compile.lower import lower
+from recfunnel.compile.lower_storage import row_bytes, to_storage
+from recfunnel.compile.passes import CompileOptions, compile_graph
+from recfunnel.compile.program import Program, Storage
+from recfunnel.core.errors import ModelError
+from recfunnel.core.features import Features
+from recfunnel.core.spec import Value
+
+if TYPE_CHECKING:  # the extension module is imported when a model is loaded, not when listed
+    from recfunnel.runtime.native_machine import MachineOptions
+
+ITEMS_AT_ONCE = 1 << 15
+"""Records computed at once when a catalogue is compiled; bounds memory besides the records."""
+
+HUGE_PAGE_BYTES = 2 << 20
+
+
+class Form(Value, frozen=True):
+    """What a model is compiled to.
+
+    Args:
+        options: of the passes.
+        records: what records are stored as.
+    """
+
+    options: CompileOptions
+    records: Storage
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ItemRecords:
+    """The compiled catalogue.
+
+    Args:
+        stored: (I, ...), one row an item; None when nothing is stored.
+        storage: as what.
+        remark: what is worth telling of where they lie, such as that huge pages were refused.
+    """
+
+    stored: NDArray[Any] | None
+    storage: Storage
+    remark: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory they take."""
+        return 0 if self.stored is None else self.stored.nbytes
+
+
+def machine_module() -> Any:
+    """The machine, imported late: listing runtimes works where it is not built.
+
+    Raises:
+        ModelError: the extension module is not built.
+    """
+    try:
+        from recfunnel.runtime import native_machine
+    except ImportError as error:
+        raise ModelError(
+            f"the extension module is not built ({error}); run: pip install recfunnel, or use the "
+            "runtime 'torch'"
+        ) from error
+    return native_machine
+
+
+def compile_model(stored: StoredGraph, form: Form) -> tuple[Program, CatalogueSplit | None]:
+    """A model's program, and the split its records are made by; None where it keeps none."""
+    compiled = compile_graph(stored.graph, stored.parameters, form.options)
+    program = lower(
+        compiled.pair_graph,
+        compiled.pair_parameters,
+        stored.schema,
+        compiled.precisions.layers,
+        compiled.precisions.tables,
+    )
+    split = compiled.split
+    return program, split if split is not None and split.width else None
+
+
+def made_records(
+    stored: StoredGraph,
+    split: CatalogueSplit,
+    storage: Storage,
+    items: Features,
+    options: "MachineOptions",
+) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Records as they are stored, made by the machine itself, some items at a time.
+
+    Args:
+        stored: the model.
+        split: of the model.
+        storage: as what.
+        items: I rows.
+        options: of the machine.
+
+    Yields:
+        A span of items, in order, and their rows.
+
+    Raises:
+        DataError: an item's id is outside its table.
+    """
+    native = machine_module()
+    program = lower(split.items, split.item_parameters, stored.schema)
+    machine = native.NativeMachine(stored.name, program, items, options=options)
+    nobody = Features.empty(1)
+    for start in range(0, len(items), ITEMS_AT_ONCE):
+        span = slice(start, min(start + ITEMS_AT_ONCE, len(items)))
+        made = machine.score(nobody, np.arange(span.start, span.stop)[None])
+        yield span, to_storage(made.reshape(span.stop - span.start, split.width), storage)
+
+
+def records_in_memory(
+    stored: StoredGraph,
+    split: CatalogueSplit,
+    form: Form,
+    items: Features,
+    options: "MachineOptions",
+    *,
+    huge_pages: bool,
+) -> ItemRecords:
+    """Records of all items in memory of this process alone."""
+    dtype, columns = row_layout(split.width, form.records)
+    rows, remark = new_rows(len(items), columns, dtype, huge_pages=huge_pages)
+    for span, made in made_records(stored, split, form.records, items, options):
+        rows[span] = made
+    return ItemRecords(rows, form.records, remark)
+
+
+def huge_page_refusal() -> str:
+    """Why this system gives no huge pages; empty when it does."""
+    from recfunnel.runtime._native import new_bytes
+
+    refusal: str = new_bytes(HUGE_PAGE_BYTES, True)[1]
+    return refusal
+
+
+def row_layout(width: int, storage: Storage) -> tuple[np.dtype[Any], int]:
+    """Element type of stored rows, and how many elements a row of W numbers has."""
+    kinds = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
+    dtype = np.dtype(kinds.get(storage, np.uint8))
+    return dtype, row_bytes(width, storage) // dtype.itemsize
+
+
+def new_rows(
+    num_rows: int, columns: int, dtype: np.dtype[Any], *, huge_pages: bool
+) -> tuple[NDArray[Any], str]:
+    """Zeroed rows, and a remark when huge pages were wished for but refused."""
+    from recfunnel.runtime._native import new_bytes
+
+    size = num_rows * columns * dtype.itemsize
+    raw, refusal = new_bytes(size, huge_pages and size >= HUGE_PAGE_BYTES)
+    rows: NDArray[Any] = raw.view(dtype).reshape(num_rows, columns)
+    return rows, f"records do not lie in huge pages: {refusal}" if refusal else ""
