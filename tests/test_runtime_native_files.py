@@ -19,7 +19,7 @@ from recfunnel.testing.model import EXAMPLE_SCHEMA, fill_with_noise, random_feat
 from recfunnel.testing.runtime import NUM_ITEMS, RuntimeContract
 
 CONTRACT = RuntimeContract()
-SHARED = Native(huge_pages=False)
+SHARED, COPIED = Native(), Native(huge_pages=True)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def scores_of(model: NativeModel) -> Any:
     return model.score(CONTRACT.context(), None)
 
 
-@pytest.mark.parametrize("spec", [Native(), SHARED, Native(records="int8", tables="float16")])
+@pytest.mark.parametrize("spec", [SHARED, COPIED, Native(records="int8", tables="float16")])
 def test_what_was_kept_scores_as_what_was_never_stored(folder: Path, spec: Native) -> None:
     fresh = spec.load_graph(load_graph(folder), CONTRACT.items())
     made = spec.load(folder, CONTRACT.items())
@@ -216,7 +216,7 @@ def test_records_without_huge_pages_say_so(tmp_path: Path, monkeypatch: pytest.M
 
     new_bytes = _native.new_bytes
     monkeypatch.setattr(_native, "new_bytes", lambda size, _: (new_bytes(size, False)[0], "no"))
-    model = Native().load(folder, items)
+    model = COPIED.load(folder, items)
 
     assert model.remarks == ("records do not lie in huge pages: no",)
     np.testing.assert_array_equal(model.records.stored, expected.records.stored)
@@ -227,7 +227,7 @@ def test_records_too_large_to_copy_stay_in_their_file_and_say_so(
 ) -> None:
     folder, items = many_items(tmp_path, 20_000)
     monkeypatch.setattr(native_files, "allowed_memory_bytes", lambda: 1 << 20)
-    model = Native().load(folder, items)
+    model = COPIED.load(folder, items)
 
     assert "records stay in their file" in " ".join(model.remarks)
     assert model.score(CONTRACT.context(), None).shape == (6, 20_000)

@@ -40,9 +40,11 @@ class Native(Spec, RuntimeSpec, frozen=True, tag="native"):
         records: what records are stored as; empty for float32, or bfloat16 when `precision` is
             lower.
         tables: what embedding tables are stored as; float32 ones stay in the model's file.
-        huge_pages: copy records into large memory pages of each process's own, where they are
-            read faster; false maps their file, which all processes share and which may be larger
-            than memory.
+        huge_pages: copy records into large memory pages of each process's own. By default their
+            file is mapped, which all processes share, which is ready at once, and which may be
+            larger than memory. Two million records of 208 bytes in random order were 2 % faster
+            copied (ext4 with large folios, Linux 6.18); where files are mapped in small pages the
+            copy gains more.
         num_candidates: how many a query usually has; decides in which form some layers run.
     """
 
@@ -50,7 +52,7 @@ class Native(Spec, RuntimeSpec, frozen=True, tag="native"):
     catalogue: Literal["compiled", "hoisted"] = "compiled"
     records: Storage | Literal[""] = ""
     tables: Storage = "float32"
-    huge_pages: bool = True
+    huge_pages: bool = False
     num_candidates: int = 512
 
     @property

@@ -170,7 +170,7 @@ def kept_forms(folder: Path) -> dict[str, int]:
 def items_hash(items: Features) -> str:
     """16 hex digits that depend on every feature of every item."""
     digest = hashlib.blake2b(digest_size=8)
-    arrays = [items.categorical, items.dense]
+    arrays: list[NDArray[Any]] = [items.categorical, items.dense]
     for ragged in items.multi_valued:
         arrays += [ragged.values, ragged.offsets]
         arrays += [] if ragged.weights is None else [ragged.weights]
