@@ -21,6 +21,7 @@ using IdVector = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::
 using Numbers = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using NumberVector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using GivenScores = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Answers = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
 using AnyArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 using ListArrays = std::tuple<IdVector, IdVector, std::optional<NumberVector>>;
 
@@ -38,10 +39,11 @@ class BoundMachine {
                std::vector<ListArrays> lists, std::optional<AnyArray> records,
                const std::string& storage, int num_threads, int lanes, bool timed, bool prefetch);
 
-  // float32 (queries, candidates), or (queries, candidates, width) for results wider than 1.
+  // float32 (queries, candidates), or (queries, candidates, width) for results wider than 1; nothing
+  // when they were written to `out`.
   nb::object score(const Ids& categorical, const Numbers& dense,
                    const std::vector<ListArrays>& lists, const std::optional<Ids>& candidates,
-                   const std::optional<GivenScores>& given);
+                   const std::optional<GivenScores>& given, const std::optional<Answers>& out);
   // Positions, rising, and scores of the best k candidates of one query.
   nb::object top_k(const Ids& categorical, const Numbers& dense,
                    const std::vector<ListArrays>& lists, std::int64_t k,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "answers.hpp"
 #include "bound_machine.hpp"
 #include "cascade.hpp"
 
@@ -16,14 +17,6 @@ namespace {
 using ScorerFields = std::tuple<nb::object, std::vector<int>, int>;       // machine, given, slot
 using StageFields = std::tuple<std::vector<ScorerFields>, std::int64_t>;  // scorers, num_out
 
-template <class T>
-nb::object copied(std::span<const T> values) {
-  auto* data = new T[std::max<std::size_t>(1, values.size())];
-  std::copy(values.begin(), values.end(), data);
-  const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-  return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<1>>(data, {values.size()}, owner));
-}
-
 void check_length(const char* what, std::size_t length, std::int64_t count) {
   if (static_cast<std::int64_t>(length) != count) {
     throw InputError(std::string(what) + " are " + std::to_string(length) + " for " +
@@ -33,8 +26,12 @@ void check_length(const char* what, std::size_t length, std::int64_t count) {
 
 class BoundCascade {
  public:
-  BoundCascade(const std::vector<StageFields>& stages, int num_slots, bool best_first)
-      : cascade_(bound(stages), num_slots, best_first) {
+  BoundCascade(const std::vector<StageFields>& stages, int num_slots, bool best_first,
+               std::vector<int> wanted)
+      : cascade_(bound(stages), num_slots, best_first), wanted_(std::move(wanted)) {
+    for (const int slot : wanted_) {
+      if (slot < 0 || slot >= num_slots) throw InputError("no such slot");
+    }
     for (const auto& [scorers, num_out] : stages) {
       for (const auto& scorer : scorers) machines_.push_back(std::get<0>(scorer));
     }
@@ -44,7 +41,7 @@ class BoundCascade {
                 std::int64_t count, const std::optional<IdVector>& columns,
                 const std::optional<IdVector>& rows,
                 const std::vector<std::optional<NumberVector>>& scores,
-                const std::optional<IdVector>& excluded, const std::vector<int>& wanted) {
+                const std::optional<IdVector>& excluded) {
     Buffers& own = buffers_of_thread();
     fill(own.context, categorical, dense, lists);
     if (own.context.num_rows != 1) {
@@ -64,12 +61,9 @@ class BoundCascade {
       check_length("scores", scores[slot]->size(), count);
       offered.scores[slot] = scores[slot]->data();
     }
-    for (const int slot : wanted) {
-      if (slot < 0 || slot >= cascade_.num_slots()) throw InputError("no such slot");
-    }
     own.excluded.clear();
     if (excluded) own.excluded.assign(excluded->data(), excluded->data() + excluded->size());
-    return call(own, wanted);
+    return call(own);
   }
 
  private:
@@ -97,13 +91,13 @@ class BoundCascade {
     return made;
   }
 
-  nb::tuple call(Buffers& own, const std::vector<int>& wanted) {
+  nb::tuple call(Buffers& own) {
     nb::object columns;
     nb::list scores, seconds;
     const auto take = [&] {
       const nb::gil_scoped_acquire acquire;
       columns = copied(cascade_.columns());
-      for (const int slot : wanted) scores.append(copied(cascade_.scores(slot)));
+      for (const int slot : wanted_) scores.append(copied(cascade_.scores(slot)));
       for (const double each : cascade_.stage_seconds()) seconds.append(each);
     };
     {
@@ -123,18 +117,18 @@ class BoundCascade {
 
   std::vector<nb::object> machines_;  // whose arrays are read
   Cascade cascade_;
+  std::vector<int> wanted_;  // slots whose scores are handed over
 };
 
 }  // namespace
 
 void bind_cascades(nb::module_& module) {
   nb::class_<BoundCascade>(module, "Cascade")
-      .def(nb::init<const std::vector<StageFields>&, int, bool>(), "stages"_a, "num_slots"_a,
-           "best_first"_a)
+      .def(nb::init<const std::vector<StageFields>&, int, bool, std::vector<int>>(), "stages"_a,
+           "num_slots"_a, "best_first"_a, "wanted"_a)
       .def("run", &BoundCascade::run, "categorical"_a.noconvert(), "dense"_a.noconvert(),
            "lists"_a.noconvert(), "count"_a, "columns"_a.noconvert().none(),
-           "rows"_a.noconvert().none(), "scores"_a.noconvert(), "excluded"_a.noconvert().none(),
-           "wanted"_a);
+           "rows"_a.noconvert().none(), "scores"_a.noconvert(), "excluded"_a.noconvert().none());
 }
 
 }  // namespace recfunnel

@@ -1,5 +1,7 @@
 // Arrays are views of numpy's memory, kept alive by whoever reads them; results are new numpy arrays.
 // Calls release the interpreter's lock.
+#include "allocations.hpp"
+#include "answers.hpp"
 #include "bound_machine.hpp"
 
 #include <nanobind/stl/optional.h>
@@ -41,12 +43,16 @@ FeatureArrays& context_of_thread() {
   return context;
 }
 
-template <class T>
-static nb::object copied(const T* from, std::size_t size) {
-  auto* data = new T[std::max<std::size_t>(1, size)];
-  std::copy_n(from, size, data);
-  const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-  return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<1>>(data, {size}, owner));
+void check_shape(const Answers& out, std::initializer_list<std::size_t> wanted) {
+  bool same = out.ndim() == wanted.size();
+  std::string has, wants;
+  for (std::size_t i = 0; i < out.ndim(); ++i) has += (i ? ", " : "") + std::to_string(out.shape(i));
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const std::size_t size = wanted.begin()[i];
+    same = same && out.shape(i) == size;
+    wants += (i ? ", " : "") + std::to_string(size);
+  }
+  if (!same) throw InputError("out has shape (" + has + "), must have (" + wants + ")");
 }
 
 // Zeroed bytes on a 2 MiB boundary, and why they do not lie in huge pages; empty when they do or
@@ -130,24 +136,32 @@ BoundMachine::BoundMachine(std::shared_ptr<Program> program, Ids categorical, Nu
 
 nb::object BoundMachine::score(const Ids& categorical, const Numbers& dense,
                  const std::vector<ListArrays>& lists, const std::optional<Ids>& candidates,
-                 const std::optional<GivenScores>& given) {
+                 const std::optional<GivenScores>& given, const std::optional<Answers>& out) {
   FeatureArrays& context = context_of_thread();
   fill(context, categorical, dense, lists);
   const Call call = make_call(context, candidates, given);
   const auto queries = static_cast<std::size_t>(context.num_rows);
   const auto columns = static_cast<std::size_t>(call.num_candidates);
   const auto width = static_cast<std::size_t>(machine_->result_width());
-  auto* data = new float[std::max<std::size_t>(1, queries * columns * width)];
-  const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+  if (out) {
+    if (width == 1) {
+      check_shape(*out, {queries, columns});
+    } else {
+      check_shape(*out, {queries, columns, width});
+    }
+    {
+      const nb::gil_scoped_release release;
+      machine_->run(call, out->data());
+    }
+    return nb::none();
+  }
+  const Answer<float> answer(queries * columns * width);
   {
     const nb::gil_scoped_release release;
-    machine_->run(call, data);
+    machine_->run(call, answer.data);
   }
-  if (width == 1) {
-    return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(data, {queries, columns}, owner));
-  }
-  return nb::cast(
-      nb::ndarray<nb::numpy, float, nb::ndim<3>>(data, {queries, columns, width}, owner));
+  if (width == 1) return answer.array<2>({queries, columns});
+  return answer.array<3>({queries, columns, width});
 }
 
 nb::object BoundMachine::top_k(const Ids& categorical, const Numbers& dense,
@@ -158,9 +172,10 @@ nb::object BoundMachine::top_k(const Ids& categorical, const Numbers& dense,
   fill(context, categorical, dense, lists);
   const Call call = make_call(context, candidates, given);
   thread_local TopK top;
+  thread_local std::vector<std::int64_t> out;
   {
     const nb::gil_scoped_release release;
-    std::vector<std::int64_t> out;
+    out.clear();
     if (excluded) {
       out.assign(excluded->data(), excluded->data() + excluded->size());
       std::sort(out.begin(), out.end());
@@ -173,7 +188,8 @@ nb::object BoundMachine::top_k(const Ids& categorical, const Numbers& dense,
     machine_->top_k(call, k, out, top);
   }
   const auto size = static_cast<std::size_t>(top.size());
-  return nb::make_tuple(copied(top.positions().data(), size), copied(top.scores().data(), size));
+  return nb::make_tuple(copied(std::span(top.positions().data(), size)),
+                        copied(std::span(top.scores().data(), size)));
 }
 
 nb::list BoundMachine::timings() {
@@ -223,7 +239,8 @@ void bind_machines(nb::module_& module) {
            "program"_a, "categorical"_a, "dense"_a, "lists"_a, "records"_a.none(), "storage"_a,
            "num_threads"_a, "lanes"_a, "timed"_a, "prefetch"_a)
       .def("score", &BoundMachine::score, "categorical"_a.noconvert(), "dense"_a.noconvert(),
-           "lists"_a.noconvert(), "candidates"_a.noconvert().none(), "given"_a.noconvert().none())
+           "lists"_a.noconvert(), "candidates"_a.noconvert().none(), "given"_a.noconvert().none(),
+           "out"_a.noconvert().none())
       .def("top_k", &BoundMachine::top_k, "categorical"_a.noconvert(), "dense"_a.noconvert(),
            "lists"_a.noconvert(), "k"_a, "candidates"_a.noconvert().none(),
            "given"_a.noconvert().none(), "excluded"_a.noconvert().none())
@@ -231,6 +248,7 @@ void bind_machines(nb::module_& module) {
       .def_prop_ro("lanes", &BoundMachine::lanes);
 
   module.def("new_bytes", &new_bytes, "size"_a, "huge_pages"_a);
+  module.def("num_allocations", &num_allocations);
 }
 
 }  // namespace recfunnel

@@ -6,10 +6,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from recfunnel.bench.engine import QUICK, EngineRequest, measure_engine
+from recfunnel.bench.engine import measure_engine
+from recfunnel.bench.process_results import Resident, Steadiness
+from recfunnel.bench.request import QUICK, EngineRequest
 from recfunnel.bench.results import (
+    CASCADE,
     ON_ONE_CORE,
     SCAN,
+    SIDE_BY_SIDE,
+    STAGES,
     BackendResult,
     EngineResult,
     GroupResult,
@@ -21,7 +26,9 @@ from recfunnel.bench.results import (
 )
 from recfunnel.bench.roof import Bound, call_bound, speed_up_of
 from recfunnel.bench.shapes import Setting, shape_named
-from recfunnel.bench.targets import Verdict, verdicts
+from recfunnel.bench.targets import verdicts
+from recfunnel.bench.targets_cascade import best_stages
+from recfunnel.bench.verdict import Verdict
 from recfunnel.cli.main import run_command
 from recfunnel.core.errors import StudyError
 from recfunnel.report.engine_tables import engine_tables, machine_line, noise_line
@@ -29,7 +36,7 @@ from recfunnel.report.engine_tables import engine_tables, machine_line, noise_li
 TINY = replace(
     QUICK,
     models=("RM_small",),
-    parts=("plain", "catalogue", "largest", "scan", "cores"),
+    parts=("plain", "catalogue", "largest", "scan", "cores", "steady"),
     candidates=(1, 37, 1024),
     num_items=1500,
     largest_items=2000,
@@ -37,6 +44,7 @@ TINY = replace(
     peers=("none",),
     num_rounds=2,
     num_pairs=2000,
+    num_steady=200,
     round_s=1e-4,
 )
 
@@ -96,7 +104,8 @@ def test_our_scores_equal_float64(tiny: EngineResult) -> None:
 
 
 def test_every_part_is_measured(tiny: EngineResult) -> None:
-    sizes = {(g.setting, g.num_candidates, g.num_items, g.num_threads) for g in tiny.groups}
+    groups = [each for each in tiny.groups if each.model != CASCADE]
+    sizes = {(g.setting, g.num_candidates, g.num_items, g.num_threads) for g in groups}
     assert sizes == {
         *(("plain", size, 0, 1) for size in (1, 37, 1024)),
         ("plain", 1024, 0, 2),
@@ -104,9 +113,34 @@ def test_every_part_is_measured(tiny: EngineResult) -> None:
         ("catalogue", 1500, 1500, 1),
         ("catalogue", 1024, 2000, 1),
     }
-    names = {b.name for g in tiny.groups for b in g.backends}
+    names = {b.name for g in groups for b in g.backends}
     ways = {our_name(way, precision) for way in WAYS for precision in LARGEST}
-    assert names == {*ways, SCAN, our_name("plain", "float32") + ON_ONE_CORE}
+    plain = our_name("plain", "float32")
+    assert names == {*ways, SCAN, plain + ON_ONE_CORE, plain + SIDE_BY_SIDE}
+
+
+def test_the_cascade_is_measured_in_one_group(tmp_path: Path) -> None:
+    request = replace(TINY, models=("RM_large", "rm_small"), parts=("cascade",))
+    (found,) = measure_engine(request, tmp_path).groups
+    assert found.model == CASCADE
+    assert {b.error < 0.02 for b in found.backends} == {True}
+    assert (found.num_candidates, found.num_items) == (1500, 1500)
+    assert [b.name for b in found.backends] == [
+        our_name("compiled", "bfloat16"),
+        our_name("hoisted", "bfloat16"),
+    ]
+
+
+def test_a_cascade_without_its_models_is_said(tmp_path: Path) -> None:
+    found = measure_engine(replace(TINY, parts=("cascade",)), tmp_path)
+    assert [each.name for each in found.missing] == [CASCADE]
+
+
+def test_steady_calls_are_watched(tiny: EngineResult) -> None:
+    (found,) = tiny.steadiness
+    assert (found.model, found.num_candidates, found.num_calls) == ("RM_small", 256, 200)
+    assert 0 < found.median_s <= found.p99_s <= found.longest_s
+    assert found.allocations in (0, None)
 
 
 def test_results_are_drawn(tiny: EngineResult) -> None:
@@ -147,25 +181,103 @@ def test_without_libraries_no_ratio_is_claimed() -> None:
     assert "plain fp32" not in measured(group("plain", 1024, ours))
 
 
-def test_the_cascade_is_the_sum_of_its_stages() -> None:
-    name = our_name("compiled", "bfloat16")
-    stages = [
-        group(
-            "catalogue",
-            size,
-            backend(name, ours_s, "compiled"),
-            backend("dlrm layout, eager", theirs_s),
-            model=model,
+def cascade(*backends: BackendResult) -> GroupResult:
+    return group("catalogue", 4096, *backends, model=CASCADE)
+
+
+def library_of_stages(name: str, first_s: float, second_s: float) -> list[BackendResult]:
+    times = zip(("", *STAGES), (first_s + second_s, first_s, second_s), strict=True)
+    return [backend(name + end, seconds) for end, seconds in times]
+
+
+def test_the_cascade_is_held_against_whole_libraries_and_the_best_of_each_stage() -> None:
+    found = measured(
+        cascade(
+            backend(our_name("compiled", "bfloat16"), 3e-4, "compiled"),
+            backend(our_name("hoisted", "bfloat16"), 9.1e-4, "hoisted"),
+            *library_of_stages("dlrm layout, eager", 18e-3, 3e-3),
+            *library_of_stages("fast first", 5e-3, 9e-3),
+            *library_of_stages("fast second", 8e-3, 1e-3),
         )
-        for model, size, ours_s, theirs_s in (
-            ("RM_small", 4096, 2e-4, 18e-3),
-            ("RM_large", 256, 1e-4, 3e-3),
-        )
-    ]
-    found = measured(*stages)
+    )
     assert found["compiled bf16"].measured == pytest.approx(3e-4)
     assert found["compiled bf16"].met
-    assert found["over dlrm's layout"].measured == pytest.approx(70)
+    assert found["hoisted bf16"].met is False
+    assert found["over dlrm"].measured == pytest.approx(70)
+    assert found["over best a stage"].measured == pytest.approx(20)
+    assert found["over best a stage"].beside == "fast first + fast second"
+
+
+def test_a_cascade_without_libraries_claims_no_ratio() -> None:
+    found = measured(cascade(backend(our_name("compiled", "bfloat16"), 3e-4, "compiled")))
+    assert "over dlrm" not in found
+    assert "over best a stage" not in found
+
+
+def test_stages_are_added_round_by_round() -> None:
+    first, second = backend("a, stage 1", 1.0), backend("b, stage 2", 1.0)
+    first = replace(first, timing=replace(first.timing, rounds_s=(1.0, 2.0, 3.0)))
+    second = replace(second, timing=replace(second.timing, rounds_s=(30.0, 20.0, 10.0)))
+    together = best_stages(cascade(first, second))
+    assert together is not None
+    assert together.timing.rounds_s == (31.0, 22.0, 13.0)
+
+
+STEADY = Steadiness(
+    model="RM_small",
+    num_candidates=256,
+    num_calls=5000,
+    median_s=1e-5,
+    p99_s=1.8e-5,
+    p99_kept_s=1.2e-5,
+    num_kept=4900,
+    longest_s=1e-3,
+    slow={"switched out": 90, "unknown": 3},
+    allocations=0,
+    page_faults=2,
+)
+HELD = Resident(
+    model="RM_small",
+    table_bytes=800,
+    record_bytes=150,
+    feature_bytes=50,
+    resident_bytes=1040,
+    peak_bytes=1100,
+)
+
+
+def test_a_process_is_held_against_its_targets() -> None:
+    whole = replace(result(), steadiness=(STEADY,), resident=(HELD,))
+    found = {v.what: v for v in verdicts(whole) if v.measured is not None}
+    assert found["p99 / median"].measured == pytest.approx(1.8)
+    assert found["p99 / median"].met is False
+    assert found["p99 / median, kept"].met
+    assert found["allocations"].met
+    assert found["page faults"].met is False
+    assert found["resident memory"].measured == pytest.approx(1.04)
+    assert found["resident memory"].met
+
+
+def test_a_process_is_drawn() -> None:
+    tables = {
+        t.name: t for t in engine_tables(replace(result(), steadiness=(STEADY,), resident=(HELD,)))
+    }
+    assert "1.80" in [cell.text for cell in tables["engine-steady"].rows[0].cells]
+    assert "4 %" in [cell.text for cell in tables["engine-memory"].rows[0].cells]
+
+
+def test_a_cascade_is_drawn_with_its_stages() -> None:
+    whole = result(
+        cascade(
+            backend(our_name("compiled", "bfloat16"), 1e-3, "compiled"),
+            *library_of_stages("some", 18e-3, 3e-3),
+        )
+    )
+    table = next(t for t in engine_tables(whole) if t.name == "engine-cascade")
+    ours, some, best = ([cell.text for cell in row.cells] for row in table.rows)
+    assert ours[1] == "1.00 ms"
+    assert some[1:6] == ["21.0 ms", "25.2 ms", "18.0 ms", "3.00 ms", "21.0"]
+    assert best[0] == "best a stage"
 
 
 def test_two_cores_are_held_against_one() -> None:

@@ -33,7 +33,8 @@ class Backend:
         precision: of its arithmetic.
         answer: scores of the query of that number, any number from 0.
         error: largest difference of a score to float64, over the largest score.
-        bound: what one call costs at least on this machine; None where that is not known.
+        bound: what one query costs at least on this machine; None where that is not known.
+        num_queries: answered by one call.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Backend:
     answer: Callable[[int], object]
     error: float
     bound: Bound | None = None
+    num_queries: int = 1
 
 
 def exact_scores(model: BenchModel, workload: Workload) -> DoubleArray:

@@ -42,6 +42,7 @@ def interleave(
     seed: int,
     progress: Progress = SILENT,
     label: str = "measure",
+    queries_a_call: Mapping[str, int] | None = None,
 ) -> Interleaved:
     """Time all back-ends in rounds, each round in a new random order.
 
@@ -52,9 +53,10 @@ def interleave(
         seed: of the orders.
         progress: told after each back-end.
         label: of the bar.
+        queries_a_call: for back-ends that answer more than one; their times are divided by it.
 
     Returns:
-        Timings and noise.
+        Timings of a query, and noise.
 
     Raises:
         StudyError: no round, or no time.
@@ -76,7 +78,8 @@ def interleave(
                 rounds[name].append(timings)
                 task.note(name)
                 task.advance()
-    found = {name: _summary(timed) for name, timed in rounds.items()}
+    shared = queries_a_call or {}
+    found = {name: _summary(timed, shared.get(name, 1)) for name, timed in rounds.items()}
     return Interleaved(found, disturbance(before, read_machine(())))
 
 
@@ -96,10 +99,10 @@ def _round(call: Call, first: int, round_s: float) -> list[float]:
     return timings
 
 
-def _summary(rounds: list[list[float]]) -> Timing:
+def _summary(rounds: list[list[float]], num_queries: int) -> Timing:
     together = np.concatenate(rounds)
     return Timing(
-        rounds_s=tuple(float(np.median(timings)) for timings in rounds),
-        p99_s=float(np.quantile(together, 0.99)),
+        rounds_s=tuple(float(np.median(timings)) / num_queries for timings in rounds),
+        p99_s=float(np.quantile(together, 0.99)) / num_queries,
         num_calls=len(together),
     )

@@ -4,6 +4,7 @@ Letters: I items, B candidates a query, W columns of a record.
 """
 
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -15,7 +16,7 @@ from recfunnel.bench.backend import MOST_CHECKED, Backend, error_of, exact_score
 from recfunnel.bench.memory import free_memory_bytes, huge_array
 from recfunnel.bench.model import BenchModel
 from recfunnel.bench.queries import Workload
-from recfunnel.bench.results import SCAN, Precision, Way, our_name
+from recfunnel.bench.results import SCAN, SIDE_BY_SIDE, Precision, Way, our_name
 from recfunnel.bench.roof import Bound, call_bound
 from recfunnel.bench.shapes import ITEM_FEATURES, DLRMShape
 from recfunnel.compile.catalogue import CatalogueSplit
@@ -28,8 +29,10 @@ from recfunnel.core.arrays import DoubleArray, FloatArray
 from recfunnel.core.features import Features, FeatureSchema
 from recfunnel.runtime.native_machine import MachineOptions, NativeMachine
 
-ITEMS_AT_ONCE = 1 << 16
+ITEMS_AT_ONCE = 1 << 12
 ID_BYTES = 8
+QUERIES_EACH = 8
+"""A thread answers in one call where threads have queries of their own."""
 SPARE_BYTES = 1 << 30
 """Left free for libraries and queries."""
 
@@ -90,9 +93,26 @@ class OurEngine:
             ways.append("compiled")
         for precision, way in product(PRECISIONS, ways):
             if not only or our_name(way, precision) in only:
-                make = self._on_records if way == "compiled" else self._machine
-                machine, bound = make(workload, precision)
+                machine, bound = self.machine(workload, way, precision)
                 yield self._backend(machine, workload, exact, way, precision, bound)
+
+    def machine(
+        self, workload: Workload, way: Way, precision: Precision, num_threads: int = 1
+    ) -> tuple[NativeMachine, Bound]:
+        """A machine bound to a workload's items.
+
+        Args:
+            workload: whose items are ranked, and whose number of candidates is compiled for.
+            way: plain or hoisted, or compiled: on the records of the items.
+            precision: of layers and records.
+            num_threads: cores.
+
+        Returns:
+            It, and what one query costs at least.
+        """
+        if way == "compiled":
+            return self._on_records(workload, precision)
+        return self._machine(workload, precision, num_threads)
 
     def on_cores(
         self, workload: Workload, exact: DoubleArray, num_threads: int, end: str = ""
@@ -107,6 +127,38 @@ class OurEngine:
         """
         machine, bound = self._machine(workload, "float32", num_threads)
         return self._backend(machine, workload, exact, "plain", "float32", bound, end)
+
+    def side_by_side(self, workload: Workload, exact: DoubleArray, num_threads: int) -> Backend:
+        """Plain and in float32, a thread a core, each with queries of its own.
+
+        What two cores give at most where they share memory and clock.
+
+        Args:
+            workload: queries, plain.
+            exact: scores of the first.
+            num_threads: cores.
+        """
+        machine, bound = self._machine(workload, "float32")
+        one = self._backend(machine, workload, exact, "plain", "float32", bound).answer
+        crew = ThreadPoolExecutor(num_threads)
+
+        def some(first: int) -> None:
+            for number in range(first, first + QUERIES_EACH):
+                one(number)
+
+        def answer(number: int) -> None:
+            start = number * num_threads * QUERIES_EACH
+            list(crew.map(some, range(start, start + num_threads * QUERIES_EACH, QUERIES_EACH)))
+
+        name = our_name("plain", "float32") + SIDE_BY_SIDE
+        error, answered = (
+            error_of(self._first(machine, workload), exact),
+            num_threads * QUERIES_EACH,
+        )
+        return Backend(name, "plain", "float32", answer, error, bound, answered)
+
+    def _first(self, machine: NativeMachine, workload: Workload) -> FloatArray:
+        return machine.score(workload.context.row(0), workload.candidates[:1])
 
     def scans(self, workload: Workload, k: int) -> Iterator[Backend]:
         """The best k of a whole catalogue, bfloat16, one core.

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from recfunnel.bench.process_results import Resident, Steadiness
 from recfunnel.bench.shapes import Setting
 from recfunnel.core.spec import Value
 
@@ -17,6 +18,15 @@ SCAN = "ours, scan, bf16"
 
 ON_ONE_CORE = ", one core"
 """Ends the name of a back-end that uses one core where the others use more."""
+
+SIDE_BY_SIDE = ", a query a core"
+"""Ends the name of a back-end whose cores have a query of their own each."""
+
+STAGES = (", stage 1", ", stage 2")
+"""End the names of back-ends that run one stage of a cascade."""
+
+CASCADE = "small → large"
+"""The model of a group whose queries go through RM_small and then through RM_large."""
 
 _SHORT: dict[Precision, str] = {"float32": "fp32", "bfloat16": "bf16", "int8": "int8"}
 
@@ -180,6 +190,8 @@ class EngineResult(Value, frozen=True):
         quick: with small tables, for a first look.
         groups: in the order of measuring.
         missing: back-ends that were left out.
+        steadiness: of each model's calls.
+        resident: memory of a process that serves each model.
     """
 
     machine: Machine
@@ -188,6 +200,8 @@ class EngineResult(Value, frozen=True):
     quick: bool
     groups: tuple[GroupResult, ...]
     missing: tuple[Missing, ...]
+    steadiness: tuple[Steadiness, ...] = ()
+    resident: tuple[Resident, ...] = ()
 
 
 def ratio(ours: BackendResult, other: BackendResult) -> Ratio:

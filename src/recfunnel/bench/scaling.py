@@ -4,26 +4,19 @@ Letters: B candidates a query.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import replace as changed
 from pathlib import Path
 
-from recfunnel.bench.backend import Backend, exact_scores, load_peers, peer_backend
-from recfunnel.bench.interleave import interleave
+from msgspec.structs import replace
+
+from recfunnel.bench.backend import Backend, exact_scores
 from recfunnel.bench.machine import cache_bytes, look_at_machine
-from recfunnel.bench.model import BenchModel, build_dlrm
-from recfunnel.bench.ours import OurEngine
-from recfunnel.bench.peer import LoadedPeer, Peer
-from recfunnel.bench.peers import peers_named, usable_peers
-from recfunnel.bench.queries import (
-    Draw,
-    Workload,
-    catalogue_items,
-    catalogue_workload,
-    flat_queries,
-    plain_workload,
-)
-from recfunnel.bench.results import Missing, Precision, Way, our_name
-from recfunnel.bench.roof import call_bound
+from recfunnel.bench.model import build_dlrm
+from recfunnel.bench.peers import peers_named
+from recfunnel.bench.queries import Workload, catalogue_items, catalogue_workload, plain_workload
+from recfunnel.bench.results import SIDE_BY_SIDE, Missing, Precision, Way, our_name
+from recfunnel.bench.run import Run, Subject
 from recfunnel.bench.scaling_result import AXES, Axis, ScalingPoint, ScalingResult
 from recfunnel.bench.shapes import ITEM_FEATURES, DLRMShape, cardinalities, shape_named
 from recfunnel.core.errors import StudyError
@@ -78,29 +71,20 @@ class ScalingRequest(Value, frozen=True):
         peers_named(self.peers)
 
 
-@dataclass(slots=True)
-class _Run:
+@dataclass(frozen=True, slots=True)
+class _Scaling:
     request: ScalingRequest
     shape: DLRMShape
-    cache: Path
-    progress: Progress
-    missing: list[Missing] = field(default_factory=list)
-
-    def draw(self, num_candidates: int) -> Draw:
-        """How queries of that size are drawn."""
-        return Draw(num_candidates, self.request.num_pairs, self.request.seed)
+    run: Run
 
     def upto(self, places: Sequence[int]) -> list[int]:
         """Places that are asked for."""
         most = self.request.most
         return [at for at in places if most is None or at <= most]
 
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    model: BenchModel
-    ours: OurEngine
-    peers: list[tuple[Peer, LoadedPeer]]
+    def subject(self, sizes: tuple[int, ...]) -> Subject:
+        """The model over tables of so many rows."""
+        return self.run.subject(build_dlrm(self.shape, sizes, self.request.seed))
 
 
 def measure_scaling(
@@ -121,14 +105,25 @@ def measure_scaling(
     """
     shape = shape_named(request.model)
     assert isinstance(shape, DLRMShape)
-    run = _Run(request, shape, cache, progress)
+    run = Run(
+        peers=request.peers,
+        num_rounds=request.num_rounds,
+        round_s=request.round_s,
+        num_pairs=request.num_pairs,
+        flat_pairs=FLAT_PAIRS,
+        seed=request.seed,
+        quick=False,
+        cache=cache,
+        progress=progress,
+    )
+    found = _Scaling(request, shape, run)
     points: list[ScalingPoint] = []
     if "tables" in request.axes:
-        points += _tables(run)
+        points += _tables(found)
     if "features" in request.axes:
-        points += _features(run)
+        points += _features(found)
     if set(request.axes) - {"tables", "features"}:
-        points += _on_one_model(run)
+        points += _on_one_model(found)
     return ScalingResult(
         model=shape.name,
         machine=look_at_machine(),
@@ -140,101 +135,88 @@ def measure_scaling(
     )
 
 
-def _on_one_model(run: _Run) -> Iterator[ScalingPoint]:
-    subject = _subject(run, cardinalities(run.request.num_rows))
-    if "candidates" in run.request.axes:
-        yield from _candidates(run, subject)
-    if "threads" in run.request.axes:
-        yield from _threads(run, subject)
-    if "catalogue" in run.request.axes:
-        yield from _catalogues(run, subject)
+def _on_one_model(found: _Scaling) -> Iterator[ScalingPoint]:
+    subject = found.subject(cardinalities(found.request.num_rows))
+    if "candidates" in found.request.axes:
+        yield from _candidates(found, subject)
+    if "threads" in found.request.axes:
+        yield from _threads(found, subject)
+    if "catalogue" in found.request.axes:
+        yield from _catalogues(found, subject)
 
 
-def _candidates(run: _Run, subject: _Subject) -> Iterator[ScalingPoint]:
-    items = catalogue_items(subject.model, run.request.num_items, run.request.seed)
-    for size in run.upto(OF_CANDIDATES):
-        plain = plain_workload(subject.model, run.draw(size))
-        backends = _peers(subject, plain) if size <= MOST_FOR_LIBRARIES else []
+def _candidates(found: _Scaling, subject: Subject) -> Iterator[ScalingPoint]:
+    items = catalogue_items(subject.model, found.request.num_items, found.request.seed)
+    for size in found.upto(OF_CANDIDATES):
+        plain = plain_workload(subject.model, found.run.draw(size))
+        backends = found.run.libraries(subject, plain) if size <= MOST_FOR_LIBRARIES else []
         backends += _ours(subject, plain)
         if size <= len(items):
-            workload = catalogue_workload(subject.model, items, run.draw(size))
+            workload = catalogue_workload(subject.model, items, found.run.draw(size))
             backends += _ours(subject, workload)
-        yield from _timed(run, "candidates", size, size, backends)
+        yield from _timed(found, "candidates", size, size, backends)
     subject.ours.forget_records()
 
 
-def _catalogues(run: _Run, subject: _Subject) -> Iterator[ScalingPoint]:
-    for num_items in run.upto(OF_ITEMS):
+def _catalogues(found: _Scaling, subject: Subject) -> Iterator[ScalingPoint]:
+    for num_items in found.upto(OF_ITEMS):
         precisions: tuple[Precision, ...] = ("bfloat16",)
         if num_items < LARGE:
             precisions += ("float32",)
         lack = subject.ours.lacks_memory_for(num_items, precisions)
         if lack:
-            run.missing.append(Missing(name=f"{num_items:,} items", why=lack))
+            found.run.missing.append(Missing(name=f"{num_items:,} items", why=lack))
             continue
-        items = catalogue_items(subject.model, num_items, run.request.seed)
+        items = catalogue_items(subject.model, num_items, found.request.seed)
         size = min(USUAL, num_items)
-        workload = catalogue_workload(subject.model, items, run.draw(size))
-        backends = [*_peers(subject, workload), *_ours(subject, workload, precisions)]
-        yield from _timed(run, "catalogue", num_items, size, backends)
+        workload = catalogue_workload(subject.model, items, found.run.draw(size))
+        backends = [*found.run.libraries(subject, workload), *_ours(subject, workload, precisions)]
+        yield from _timed(found, "catalogue", num_items, size, backends)
         subject.ours.forget_records()
 
 
-def _tables(run: _Run) -> Iterator[ScalingPoint]:
+def _tables(found: _Scaling) -> Iterator[ScalingPoint]:
     full = sum(cardinalities(None))
-    for rows in run.upto([full if rows is None else rows for rows in OF_ROWS]):
-        subject = _subject(run, cardinalities(rows))
-        yield from _plain(run, subject, "tables", rows)
+    for rows in found.upto([full if rows is None else rows for rows in OF_ROWS]):
+        subject = found.subject(cardinalities(rows))
+        yield from _plain(found, subject, "tables", rows)
 
 
-def _features(run: _Run) -> Iterator[ScalingPoint]:
-    for count in run.upto(OF_FEATURES):
-        subject = _subject(run, (ROWS_A_FEATURE,) * count)
-        yield from _plain(run, subject, "features", count)
+def _features(found: _Scaling) -> Iterator[ScalingPoint]:
+    for count in found.upto(OF_FEATURES):
+        subject = found.subject((ROWS_A_FEATURE,) * count)
+        yield from _plain(found, subject, "features", count)
 
 
-def _plain(run: _Run, subject: _Subject, axis: Axis, at: int) -> Iterator[ScalingPoint]:
-    workload = plain_workload(subject.model, run.draw(USUAL))
-    backends = [*_peers(subject, workload), *_ours(subject, workload)]
-    return _timed(run, axis, at, USUAL, backends)
+def _plain(found: _Scaling, subject: Subject, axis: Axis, at: int) -> Iterator[ScalingPoint]:
+    workload = plain_workload(subject.model, found.run.draw(USUAL))
+    backends = [*found.run.libraries(subject, workload), *_ours(subject, workload)]
+    return _timed(found, axis, at, USUAL, backends)
 
 
-def _threads(run: _Run, subject: _Subject) -> Iterator[ScalingPoint]:
+def _threads(found: _Scaling, subject: Subject) -> Iterator[ScalingPoint]:
     for size in (256, USUAL, 4 * USUAL):
-        workload = plain_workload(subject.model, run.draw(size))
+        workload = plain_workload(subject.model, found.run.draw(size))
         exact = exact_scores(subject.model, workload)
         cores = range(1, num_allowed_cores() + 1)
         backends = [subject.ours.on_cores(workload, exact, n, f" on {n}") for n in cores]
-        for point in _timed(run, "threads", 0, size, backends):
-            _, _, count = point.name.rpartition(" on ")
-            yield ScalingPoint(
-                axis="threads",
-                at=int(count),
-                name=f"{size:,} candidates",
-                num_candidates=size,
-                timing=point.timing,
-            )
+        if size == USUAL:
+            backends += [_side_by_side(subject, workload, n) for n in cores]
+        for point in _timed(found, "threads", 0, size, backends):
+            name, _, count = point.name.rpartition(" on ")
+            alone = SIDE_BY_SIDE if SIDE_BY_SIDE in name else ""
+            yield replace(point, at=int(count), name=f"{size:,} candidates{alone}")
 
 
-def _subject(run: _Run, sizes: tuple[int, ...]) -> _Subject:
-    model = build_dlrm(run.shape, sizes, run.request.seed)
-    peers, missing = usable_peers(peers_named(run.request.peers), model, quick=False)
-    loaded, failed = load_peers(peers, model, run.cache, run.progress)
-    run.missing += [*missing, *failed]
-    return _Subject(model, OurEngine(model), loaded)
-
-
-def _peers(subject: _Subject, workload: Workload) -> list[Backend]:
-    if not subject.peers:
-        return []
-    exact, size = exact_scores(subject.model, workload), workload.candidates.shape[1]
-    bound = call_bound(subject.model.graph("plain"), subject.model.parameters, size)
-    queries = list(flat_queries(subject.model, workload, max(2, FLAT_PAIRS // size)))
-    return [peer_backend(peer, ready, queries, exact, bound) for peer, ready in subject.peers]
+def _side_by_side(subject: Subject, workload: Workload, num_cores: int) -> Backend:
+    """The limit that memory and clock set: cores with queries of their own."""
+    exact = exact_scores(subject.model, workload)
+    alone = subject.ours.side_by_side(workload, exact, num_cores)
+    return changed(alone, name=f"{alone.name} on {num_cores}")
 
 
 def _ours(
-    subject: _Subject,
+    subject: Subject,
     workload: Workload,
     precisions: Sequence[Precision] = ("float32", "bfloat16"),
 ) -> list[Backend]:
@@ -245,16 +227,9 @@ def _ours(
 
 
 def _timed(
-    run: _Run, axis: Axis, at: int, size: int, backends: Sequence[Backend]
+    found: _Scaling, axis: Axis, at: int, size: int, backends: Sequence[Backend]
 ) -> Iterator[ScalingPoint]:
-    found = interleave(
-        {backend.name: backend.answer for backend in backends},
-        num_rounds=run.request.num_rounds,
-        round_s=run.request.round_s,
-        seed=run.request.seed,
-        progress=run.progress,
-        label=f"{run.shape.name}: {axis} {at or size:,}",
-    )
+    turns = found.run.take_turns(backends, f"{found.shape.name}: {axis} {at or size:,}")
     for backend in backends:
-        timing = found.timings[backend.name]
+        timing = turns.timings[backend.name]
         yield ScalingPoint(axis=axis, at=at, name=backend.name, num_candidates=size, timing=timing)

@@ -4,16 +4,15 @@ Ratios against libraries in the same run decide; they hold on any machine. Times
 of the machine the targets were set on (one Zen 4 core with AVX-512 and BF16).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from msgspec.structs import replace
 
 from recfunnel.bench.results import (
     ON_ONE_CORE,
     SCAN,
-    BackendResult,
+    SIDE_BY_SIDE,
     EngineResult,
     GroupResult,
     Precision,
@@ -22,47 +21,15 @@ from recfunnel.bench.results import (
     ratio,
 )
 from recfunnel.bench.shapes import Setting
-from recfunnel.core.spec import Value
-
-Unit = Literal["x", "s", "items/s", ""]
+from recfunnel.bench.targets_cascade import cascade_verdicts
+from recfunnel.bench.targets_process import process_verdicts
+from recfunnel.bench.verdict import Verdict
 
 MANY_ITEMS, MOST_ITEMS = 10**6, 10**7
 LARGEST_ERROR = 1e-5
-STEADY_P99 = 1.5
 SPEED_UP_OF_TWO = 1.8
-USUAL, FEW, CASCADE_IN, CASCADE_OUT = 1024, 256, 4096, 256
-"""Candidates of a query: of most targets, of the steadiness target, of the cascade's two stages."""
-
-
-class Verdict(Value, frozen=True):
-    """One cell: what was asked and what was found.
-
-    Args:
-        model: name of the shape, or the cascade.
-        what: measured how, in words.
-        unit: of target and measured.
-        target: the number asked for.
-        at_most: whether less is better.
-        measured: None when not measured in this run.
-        spread: least and most of the rounds; None where there is one number.
-        beside: what a ratio is against, or more to know.
-    """
-
-    model: str
-    what: str
-    unit: Unit
-    target: float
-    at_most: bool = False
-    measured: float | None = None
-    spread: tuple[float, float] | None = None
-    beside: str = ""
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the target was reached; None when it was not measured."""
-        if self.measured is None:
-            return None
-        return self.measured <= self.target if self.at_most else self.measured >= self.target
+USUAL = 1024
+"""Candidates of a query, of most targets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +87,6 @@ ONE_CANDIDATE: tuple[tuple[str, Way, Precision, float], ...] = (
     ("RM_large", "compiled", "bfloat16", 10e-6),
 )
 
-CASCADE = "small → large"
-CASCADE_S: tuple[tuple[Way, float], ...] = (("compiled", 0.35e-3), ("hoisted", 0.9e-3))
-CASCADE_OVER_DLRM, CASCADE_OVER_BEST = 60.0, 30.0
-
 
 def verdicts(result: EngineResult) -> tuple[Verdict, ...]:
     """Every cell of the target table, measured or not."""
@@ -132,8 +95,8 @@ def verdicts(result: EngineResult) -> tuple[Verdict, ...]:
         *(_scan(result, model, least) for model, least in SCANS.items()),
         *(_one(result, *target) for target in ONE_CANDIDATE),
         *(_two_cores(result, model) for model in SCANS),
-        *_cascade(result),
-        *(_steady(result, model) for model in SCANS),
+        *cascade_verdicts(result),
+        *process_verdicts(result, tuple(SCANS)),
         _exact(result),
     )
 
@@ -221,10 +184,6 @@ def _one(
     group = find_group(result, model, setting, 1)
     found = None if group is None else group.backend(our_name(way, precision))
     asked = Verdict(model=model, what=what, unit="s", target=most_s, at_most=True)
-    return _time(asked, found)
-
-
-def _time(asked: Verdict, found: BackendResult | None) -> Verdict:
     if found is None:
         return asked
     rounds_s = found.timing.rounds_s
@@ -239,72 +198,12 @@ def _two_cores(result: EngineResult, model: str) -> Verdict:
     group = find_group(result, model, "plain", USUAL, num_threads=2)
     one = None if group is None else group.backend(f"{name}{ON_ONE_CORE}")
     two = None if group is None else group.backend(name)
-    if one is None or two is None:
+    if group is None or one is None or two is None:
         return asked
     found = ratio(two, one)
-    return replace(asked, measured=found.median, spread=found.spread)
-
-
-def _cascade(result: EngineResult) -> Iterator[Verdict]:
-    """Sums of two calls: many candidates to the small model, the best of them to the large."""
-    stages = (
-        find_group(result, "RM_small", "catalogue", CASCADE_IN),
-        find_group(result, "RM_large", "catalogue", CASCADE_OUT),
-    )
-    best: dict[Way, float] = {}
-    for way, most_s in CASCADE_S:
-        name = our_name(way, "bfloat16")
-        found = [None if group is None else group.backend(name) for group in stages]
-        asked = Verdict(
-            model=CASCADE,
-            what=_named(way, "bfloat16"),
-            unit="s",
-            target=most_s,
-            at_most=True,
-            beside=f"{CASCADE_IN}, {CASCADE_OUT} items",
-        )
-        if all(found):
-            best[way] = sum(each.timing.median_s for each in found if each)
-            asked = replace(asked, measured=best[way])
-        yield asked
-    ours_s = best.get("compiled")
-    fastest = [None if group is None else group.fastest_library() for group in stages]
-    yield _sum_ratio("libraries", CASCADE_OVER_BEST, ours_s, fastest)
-    dlrm = [None if group is None else _dlrm_layout(group) for group in stages]
-    yield _sum_ratio("dlrm's layout", CASCADE_OVER_DLRM, ours_s, dlrm)
-
-
-def _sum_ratio(
-    over: str,
-    least: float,
-    ours_s: float | None,
-    others: Sequence[BackendResult | None],
-) -> Verdict:
-    asked = Verdict(model=CASCADE, what=f"over {over}", unit="x", target=least)
-    found = [other for other in others if other is not None]
-    if ours_s is None or len(found) < len(others):
-        return asked
-    names = " + ".join(dict.fromkeys(other.name for other in found))
-    return replace(
-        asked, measured=sum(other.timing.median_s for other in found) / ours_s, beside=names
-    )
-
-
-def _dlrm_layout(group: GroupResult) -> BackendResult | None:
-    return next((b for b in group.backends if b.way == "library" and "dlrm" in b.name), None)
-
-
-def _steady(result: EngineResult, model: str) -> Verdict:
-    name = our_name("compiled", "bfloat16")
-    what = "p99 / median"
-    asked = Verdict(
-        model=model, what=what, unit="x", target=STEADY_P99, at_most=True, beside=f"of {FEW} items"
-    )
-    group = find_group(result, model, "catalogue", FEW)
-    found = None if group is None else group.backend(name)
-    if found is None:
-        return asked
-    return replace(asked, measured=found.timing.p99_s / found.timing.median_s)
+    alone = group.backend(name + SIDE_BY_SIDE)
+    beside = "" if alone is None else f"limit {ratio(alone, one).median:.2f}x"
+    return replace(asked, measured=found.median, spread=found.spread, beside=beside)
 
 
 def _exact(result: EngineResult) -> Verdict:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = App(name="bench", help="Measure the engine on this machine, other libraries beside it.")
 
 Several = Parameter(negative="", consume_multiple=True)
-Part = Literal["plain", "catalogue", "largest", "scan", "cores"]
+Part = Literal["plain", "catalogue", "largest", "scan", "cores", "cascade", "steady", "memory"]
 Axis = Literal["candidates", "catalogue", "tables", "features", "threads"]
 T = TypeVar("T")
 
@@ -47,7 +47,9 @@ def engine(
     Args:
         model: RM_small, RM_med, RM_large or NeuMF_large; all when none is given.
         part: plain (every feature the candidate's own), catalogue (one context a query), largest
-            (the largest catalogue), scan (a whole catalogue), cores (two against one).
+            (the largest catalogue), scan (a whole catalogue), cores (two against one), cascade
+            (two stages in one call), steady (the slowest of many calls, and what they allocate),
+            memory (of a process that serves).
         library: names of libraries; all that are installed when none is given, `none` for none.
         candidates: of a query.
         items: of the catalogue.
@@ -61,7 +63,8 @@ def engine(
         json: print JSON.
         quiet: no progress on standard error.
     """
-    from recfunnel.bench.engine import QUICK, EngineRequest, measure_engine
+    from recfunnel.bench.engine import measure_engine
+    from recfunnel.bench.request import QUICK, EngineRequest
 
     changes = {
         "models": model,

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from recfunnel.bench.results import BackendResult, EngineResult, GroupResult, ratio
-from recfunnel.bench.targets import USUAL, Verdict, verdicts
+from recfunnel.bench.results import CASCADE, BackendResult, EngineResult, GroupResult, ratio
+from recfunnel.bench.targets import USUAL, verdicts
+from recfunnel.bench.verdict import Verdict
+from recfunnel.report.engine_process_tables import process_tables
 from recfunnel.report.formatting import MISSING, duration, percent, significant
 from recfunnel.report.table import Cell, Column, Row, Table
 
@@ -13,11 +15,10 @@ QUICK_NOTE = "A quick look: small tables and catalogues, not the sizes the targe
 
 def engine_tables(result: EngineResult) -> tuple[Table, ...]:
     """A table for each model and setting, then the targets."""
-    keys = dict.fromkeys(_key(group) for group in result.groups)
-    tables = [
-        _backends_table([group for group in result.groups if _key(group) == key]) for key in keys
-    ]
-    return (*tables, verdicts_table(result))
+    groups = [group for group in result.groups if group.model != CASCADE]
+    keys = dict.fromkeys(_key(group) for group in groups)
+    tables = [_backends_table([group for group in groups if _key(group) == key]) for key in keys]
+    return (*tables, *process_tables(result), verdicts_table(result))
 
 
 def missing_lines(result: EngineResult) -> tuple[str, ...]:
@@ -151,4 +152,6 @@ def _number(verdict: Verdict, value: float) -> str:
         return duration(value)
     if verdict.unit == "items/s":
         return f"{significant(value / 1e6)} M/s"
+    if verdict.unit == "times":
+        return f"{value:,.0f}"
     return f"{significant(value)}x" if verdict.unit == "x" else f"{value:.0e}"

@@ -70,8 +70,9 @@ class Machine:
         lists: list[tuple[IntArray, IntArray, FloatArray | None]],
         candidates: IntArray | None,
         given: FloatArray | None,
-    ) -> FloatArray:
-        """Results of all candidates of all queries."""
+        out: FloatArray | None,
+    ) -> Any:
+        """Results of all candidates of all queries; None when they were written to `out`."""
     def top_k(
         self,
         categorical: IntArray,
@@ -92,6 +93,9 @@ class Machine:
 def new_bytes(size: int, huge_pages: bool) -> tuple[NDArray[Any], str]:
     """Zeroed bytes on a 2 MiB boundary, and why they do not lie in huge pages, if so asked."""
 
+def num_allocations() -> int:
+    """Calls of operator new in this module so far, answers left out; -1 where not counted."""
+
 class Cascade:
     """Stages of a pipeline run behind each other; one query at a time, others wait.
 
@@ -104,6 +108,7 @@ class Cascade:
         stages: list[tuple[list[tuple[object, list[int], int]], int]],
         num_slots: int,
         best_first: bool,
+        wanted: list[int],
     ) -> None: ...
     def run(
         self,
@@ -115,6 +120,5 @@ class Cascade:
         rows: IntArray | None,
         scores: list[FloatArray | None],
         excluded: IntArray | None,
-        wanted: list[int],
     ) -> tuple[IntArray, list[FloatArray], list[float]]:
         """Columns of the survivors, their scores in the wanted slots, seconds of each stage."""

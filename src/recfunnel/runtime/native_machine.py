@@ -92,7 +92,11 @@ class NativeMachine:
         self._top_k: Any = self.native.top_k
 
     def score(
-        self, context: Features, candidates: IntArray | None, given: FloatArray | None = None
+        self,
+        context: Features,
+        candidates: IntArray | None,
+        given: FloatArray | None = None,
+        out: FloatArray | None = None,
     ) -> FloatArray:
         """Run the program for each query.
 
@@ -100,9 +104,11 @@ class NativeMachine:
             context: Q rows. Arrays of the right type that are not contiguous are copied.
             candidates: int64 (Q, C), rows of the items; None means all of them in order.
             given: float32 (Q, C, S); None when the program reads none.
+            out: contiguous float32 of the result's shape to write it to; None for a new array.
 
         Returns:
-            float32 (Q, C); (Q, C, W) for a program whose result is wider than 1.
+            float32 (Q, C); (Q, C, W) for a program whose result is wider than 1. `out` where it
+            was given; what it holds after an error means nothing.
 
         Raises:
             InvalidInput: a wrong shape or type, or a candidate that is no item.
@@ -112,13 +118,12 @@ class NativeMachine:
         try:
             lists = [(r.values, r.offsets, r.weights) for r in context.multi_valued]
             found: FloatArray = self._score(
-                context.categorical, context.dense, lists, candidates, given
+                context.categorical, context.dense, lists, candidates, given, out
             )
         except FAULTS as error:
             self._explain(error)
-            checked: FloatArray = self._again(self._score, context, candidates, given)
-            return checked
-        return found
+            found = self._again(self._score, context, candidates, given, _checked(out))
+        return found if out is None else out
 
     def top_k(
         self,
@@ -178,7 +183,12 @@ class NativeMachine:
             raise ModelError(f"{self.name!r}: {error}") from error
 
     def _again(
-        self, call: Any, context: Features, candidates: IntArray | None, given: FloatArray | None
+        self,
+        call: Any,
+        context: Features,
+        candidates: IntArray | None,
+        given: FloatArray | None,
+        *rest: object,
     ) -> Any:
         """Call with contiguous arrays, after looking at their types and dimensions."""
         categorical, dense, lists = _features(context)
@@ -187,7 +197,7 @@ class NativeMachine:
         if given is not None:
             given = _as(given, np.float32, 3, "given scores")
         try:
-            return call(categorical, dense, lists, candidates, given)
+            return call(categorical, dense, lists, candidates, given, *rest)
         except FAULTS as error:
             self._explain(error)
             raise
@@ -209,6 +219,17 @@ def _features(features: Features) -> tuple[IntArray, FloatArray, list[ListArrays
         _as(features.dense, np.float32, 2, "dense features"),
         lists,
     )
+
+
+def _checked(out: FloatArray | None) -> FloatArray | None:
+    """An array to write to, which is never copied."""
+    if out is None:
+        return None
+    if not (isinstance(out, np.ndarray) and out.dtype == np.float32):
+        raise InvalidInput(f"out must be a float32 array, not {getattr(out, 'dtype', type(out))}")
+    if not (out.flags.c_contiguous and out.flags.writeable):
+        raise InvalidInput("out must be contiguous and writeable")
+    return out
 
 
 def _as(array: NDArray[Any], dtype: type, ndim: int, what: str) -> NDArray[Any]:

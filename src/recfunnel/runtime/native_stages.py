@@ -52,7 +52,6 @@ class NativeStages:
         self._slots = _slots(stages)
         ends = last == len(cascade.pipeline.stages) - 1
         self._wanted = (cascade.pipeline.stages[last].model,) if ends else cascade.carried[last]
-        self._wanted_slots = [self._slots[name] for name in self._wanted]
         native_stages = [
             (
                 [self._scorer(name, machines[name]) for name in cascade.calls[number]],
@@ -60,7 +59,8 @@ class NativeStages:
             )
             for number in stages.stages
         ]
-        self._native = _native.Cascade(native_stages, len(self._slots), ends)
+        wanted = [self._slots[name] for name in self._wanted]
+        self._native = _native.Cascade(native_stages, len(self._slots), ends, wanted)
         self.stage_s: tuple[float, ...] = ()
         """Seconds each stage of the last query took."""
 
@@ -100,7 +100,6 @@ class NativeStages:
             rows,
             self._known(before),
             excluded,
-            self._wanted_slots,
         )
 
     def _known(self, before: Survivors | None) -> list[FloatArray | None]:
