@@ -10,9 +10,20 @@ namespace {
 
 constexpr int kFewestForBlock = 8;  // fewer candidates than this are run one by one
 constexpr std::int64_t kCandidatesPerThread = 256;
-constexpr int kBlocksPerTask = 4;
 constexpr std::size_t kBlockArenaBytes = 512 * 1024;  // about half of a second-level cache
 constexpr std::int64_t kNearBytes = 128 * 1024;  // smaller tables are in a near cache anyway
+
+// Where tasks begin among the candidates of one query, and its end. Each takes a share of the blocks
+// that are left: few tasks, and threads that finish within about a block of each other.
+void share_out(std::int64_t num_candidates, int lanes, int threads,
+               std::vector<std::int64_t>& starts) {
+  const std::int64_t blocks = (num_candidates + lanes - 1) / lanes;
+  starts.assign(1, 0);
+  for (std::int64_t block = 0; block < blocks;) {
+    block += std::max<std::int64_t>(1, (blocks - block) / (2 * threads));
+    starts.push_back(std::min(num_candidates, block * lanes));
+  }
+}
 
 }  // namespace
 
@@ -145,14 +156,13 @@ void Machine::run_all(const Call& call, Take&& take, std::span<Workspace*> space
   } else {
     const Workspace& once = *spaces[0];
     run_query(*spaces[0], call, 0);
-    const std::int64_t step = std::int64_t{kBlocksPerTask} * lanes_;
-    pool_.run((call.num_candidates + step - 1) / step, threads,
-              [&](std::int64_t task, int worker) {
-                guarded(task, worker, [&](Workspace& own) {
-                  const std::int64_t stop = std::min(call.num_candidates, (task + 1) * step);
-                  run_candidates(once, own, call, 0, task * step, stop, take);
-                });
-              });
+    std::vector<std::int64_t>& starts = spaces[0]->starts;
+    share_out(call.num_candidates, lanes_, threads, starts);
+    pool_.run(std::ssize(starts) - 1, threads, [&](std::int64_t task, int worker) {
+      guarded(task, worker, [&](Workspace& own) {
+        run_candidates(once, own, call, 0, starts[task], starts[task + 1], take);
+      });
+    });
   }
   const Workspace* first = nullptr;
   for (Workspace* each : spaces) {

@@ -90,6 +90,7 @@ struct Machine::Workspace {
   alignas(kCacheLine) std::int64_t rows[2][kMaxLanes] = {};
   std::vector<float> ones;
   std::vector<RowSums> row_sums;
+  std::vector<std::int64_t> starts;  // of the tasks of a query that is shared out
   TopK top;
   std::exception_ptr failure;
   std::int64_t failed_task = 0;
