@@ -152,6 +152,16 @@ std::int32_t Program::vector_named(const std::string& name, std::int32_t width) 
   return place->second;
 }
 
+namespace {
+
+void require_summable(const std::string& name, std::int64_t num_inputs, Precision precision) {
+  require(precision != Precision::kInt8 || num_inputs <= kMostInt8Inputs,
+          "'" + name + "' has " + std::to_string(num_inputs) + " inputs, int8 adds up at most " +
+              std::to_string(kMostInt8Inputs) + "; take bfloat16");
+}
+
+}  // namespace
+
 std::int32_t Program::packed(const std::string& name, Precision precision) {
   const std::string key = name + " " + std::to_string(static_cast<int>(precision));
   const auto place = matrix_names_.find(key);
@@ -160,6 +170,7 @@ std::int32_t Program::packed(const std::string& name, Precision precision) {
   require(array.is_float32 && array.shape.size() == 2 && array.shape[0] > 0 &&
               array.shape[0] < (1 << 24) && array.shape[1] < (1 << 24),
           "'" + name + "' must be a float32 matrix with outputs");
+  require_summable(name, array.shape[1], precision);
   Matrix matrix{nullptr, static_cast<std::int32_t>(array.shape[0]),
                 static_cast<std::int32_t>(array.shape[1]), precision};
   if (matrix.num_inputs > 0) {
@@ -196,6 +207,7 @@ std::int32_t Program::packed_cross(const std::string& name, int num_x, int num_y
 std::int32_t Program::new_slot(const std::string& name, int num_outputs, int num_inputs,
                                Precision precision) {
   require(!slot_names_.contains(name), "the slot '" + name + "' is built twice");
+  require_summable(name, num_inputs, precision);
   slots_.push_back({num_outputs, num_inputs, precision, slot_bytes_});
   slot_bytes_ += round_up(kernels_->packed_bytes(num_outputs, num_inputs, precision), kCacheLine) +
                  kCacheLine;

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from compile_world import Call, random_graph
+from recfunnel.cli.explain import in_words
 from recfunnel.compile.catalogue import compile_records
 from recfunnel.compile.evaluate import evaluate
 from recfunnel.compile.passes import PASSES, Compiled, CompileOptions, compile_graph
@@ -224,6 +225,19 @@ def test_a_large_layer_of_the_context_takes_bfloat16_for_its_weights_are_read_on
 
     assert choose_precisions(*model, layers="int8").layers == {1: "bfloat16"}
     assert choose_precisions(*model).layers == {}
+
+
+@pytest.mark.parametrize(("num_inputs", "precision"), [(66_000, "int8"), (66_001, "bfloat16")])
+def test_layers_wider_than_int8_adds_up_take_bfloat16(num_inputs: int, precision: str) -> None:
+    dense = Dense(side="candidate", columns=tuple(range(num_inputs)))
+    nodes = (dense, Linear(x_of=0, weight="layer", bias=""))
+    model = RankingGraph(nodes=nodes, score_of=1), {"layer": np.ones((1, num_inputs), np.float32)}
+
+    compiled = compile_graph(*model, CompileOptions(layers="int8", without=("catalogue",)))
+    is_wide = precision == "bfloat16"
+    assert compiled.precisions.layers == {1: precision}
+    assert compiled.reports[-1].too_wide == is_wide
+    assert ("1 in bfloat16: too many inputs for int8" in in_words(compiled.reports[-1])) == is_wide
 
 
 @pytest.mark.parametrize(

@@ -554,6 +554,28 @@ def test_a_damaged_program_is_refused_before_it_runs() -> None:
     program.linear(**layer)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("num_inputs", [66_000, 66_001])
+def test_layers_wider_than_int8_adds_up_are_refused(num_inputs: int) -> None:
+    from recfunnel.runtime import _native
+
+    program = _native.Program(num_inputs, num_inputs + 1, (True, 0, 1))
+    program.array("layer", np.ones((1, num_inputs), np.float32))
+    layer = {"out": (True, 0, 1), "x": (True, 1, num_inputs), "weight": "layer", "built": False}
+    rest = {"bias": "", "bias_at": None, "addend": None, "relu": False}
+    slot = {"slot": "made", "y": (False, 0, num_inputs), "weight": "layer", "base": ""}
+
+    def make(precision: str) -> None:
+        program.linear(**layer, **rest, precision=precision)  # type: ignore[attr-defined]
+        program.build_scaled(**slot, precision=precision)  # type: ignore[attr-defined]
+
+    if num_inputs <= 66_000:
+        make("int8")
+        return
+    with pytest.raises(_native.ProgramError, match="66001 inputs, int8 adds up at most 66000"):
+        make("int8")
+    make("bfloat16")
+
+
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_no_call_crashes(data: st.DataObject) -> None:

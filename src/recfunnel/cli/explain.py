@@ -122,7 +122,9 @@ def in_words(report: "PassReport") -> str:
     if report.name == "precision":
         if not report.lower_layers and not report.lower_tables:
             return "all stays float32"
-        return f"{report.lower_layers} layers and {report.lower_tables} tables in fewer bits"
+        told = f"{report.lower_layers} layers and {report.lower_tables} tables in fewer bits"
+        wide = f"; {report.too_wide} in bfloat16: too many inputs for int8"
+        return told + (wide if report.too_wide else "")
     if report.name == "catalogue":
         if not report.record_bytes:
             return "nothing of the item to store"

@@ -75,6 +75,7 @@ class PassReport(Value, frozen=True):
         record_bytes: of one item's stored record, in float32; 0 without a compiled catalogue.
         lower_layers: layers kept in fewer bits than float32.
         lower_tables: tables kept in fewer bits than float32.
+        too_wide: layers kept in bfloat16 because they have too many inputs for int8.
     """
 
     name: str
@@ -84,6 +85,7 @@ class PassReport(Value, frozen=True):
     record_bytes: int = 0
     lower_layers: int = 0
     lower_tables: int = 0
+    too_wide: int = 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -182,5 +184,6 @@ def _with_precisions(compiled: Compiled, options: CompileOptions) -> Compiled:
         _report("precision", model, model),
         lower_layers=len(precisions.layers),
         lower_tables=len(precisions.tables),
+        too_wide=len(precisions.too_wide),
     )
     return replace(compiled, precisions=precisions, reports=(*compiled.reports, report))

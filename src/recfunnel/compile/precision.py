@@ -24,6 +24,9 @@ SMALLEST_WEIGHT = 8192
 """Weights of a layer that is computed once a query from which on it takes bfloat16: each meets one
 input, so reading them is what it costs. RM_large's bottom network takes half the time for it."""
 
+MOST_INT8_INPUTS = 66_000
+"""Inputs of a layer whose sum of products in int8 is exact in 32 bits: 255 times 127 each."""
+
 
 class Precisions(Value, frozen=True):
     """Precision of each layer and storage of each table; float32 for what is not named.
@@ -31,10 +34,12 @@ class Precisions(Value, frozen=True):
     Args:
         layers: by position in the graph.
         tables: by parameter name.
+        too_wide: positions of layers that were wished in int8 and have too many inputs for it.
     """
 
     layers: dict[int, Precision] = {}  # noqa: RUF012 - msgspec copies the default
     tables: dict[str, Storage] = {}  # noqa: RUF012
+    too_wide: tuple[int, ...] = ()
 
 
 def choose_precisions(
@@ -48,7 +53,8 @@ def choose_precisions(
 
     Layers of at least `SMALLEST_K` inputs take the wished precision when they are computed for
     every candidate. What is done once a query stays float32 but for layers of at least
-    `SMALLEST_WEIGHT` weights, which take bfloat16, not int8; dots stay float32, whose two factors
+    `SMALLEST_WEIGHT` weights, which take bfloat16, not int8; so do layers of more inputs than int8
+    can add up, `MOST_INT8_INPUTS`. Dots stay float32, whose two factors
     would both be rounded. Tables of lookups and pools take the wished storage; others are float32.
 
     Args:
@@ -63,12 +69,15 @@ def choose_precisions(
     widths, sides = node_widths(graph, parameters), graph.sides()
     chosen: dict[int, Precision] = {}
     stored: dict[str, Storage] = {}
+    too_wide: list[int] = []
     for position, op in enumerate(graph.nodes):
         if isinstance(op, Linear | CrossLinear | ScaledLinear) and layers != "float32":
             inputs, once = widths[op.x_of], sides[position] == "context"
             is_large = isinstance(op, Linear) and inputs * widths[position] >= SMALLEST_WEIGHT
             if inputs >= SMALLEST_K and (is_large or not once):
-                chosen[position] = "bfloat16" if once else layers
+                is_wide = layers == "int8" and not once and inputs > MOST_INT8_INPUTS
+                too_wide += [position] if is_wide else []
+                chosen[position] = "bfloat16" if once or is_wide else layers
         elif isinstance(op, Lookup | Pool) and tables != "float32":
             stored[op.table] = tables
-    return Precisions(layers=chosen, tables=stored)
+    return Precisions(layers=chosen, tables=stored, too_wide=tuple(too_wide))
