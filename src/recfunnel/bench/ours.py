@@ -271,13 +271,14 @@ def make_records(
     program = lower(split.items, split.item_parameters, schema)
     nobody = Features.empty(1)
     records: NDArray[Any] | None = None
+    machine = NativeMachine("items", program, items)
     for start in range(0, len(items), ITEMS_AT_ONCE):
-        part = items.take(np.arange(start, min(start + ITEMS_AT_ONCE, len(items))))
-        values = NativeMachine("items", program, part).score(nobody, None)
-        stored = to_storage(values.reshape(len(part), -1), storage)
+        rows = np.arange(start, min(start + ITEMS_AT_ONCE, len(items)))
+        values = machine.score(nobody, rows[np.newaxis])
+        stored = to_storage(values.reshape(len(rows), -1), storage)
         if records is None:
             records = huge_array((len(items), stored.shape[1]), stored.dtype)
-        records[start : start + len(part)] = stored
+        records[start : start + len(rows)] = stored
     assert records is not None
     return records
 

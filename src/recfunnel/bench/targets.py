@@ -154,7 +154,7 @@ def _ratio(result: EngineResult, target: RatioTarget) -> Verdict:
 
 
 def _short(count: int) -> str:
-    return f"{count // 10**6}M" if count >= 10**6 else f"{count:,}"
+    return f"{count / 10**6:.3g}M" if count >= 10**6 else f"{count:,}"
 
 
 def _named(way: Way, precision: Precision) -> str:
