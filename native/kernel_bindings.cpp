@@ -119,14 +119,25 @@ Made<std::uint8_t> pack(const std::string& isa, const Given<float>& weight,
   return std::move(packed).array({num_bytes});
 }
 
+// Rows of a tile that holds `num_values` values a candidate; pairs come and go as words that numpy
+// takes for float32.
+std::size_t num_rows(std::size_t num_values, bool pairs) {
+  return pairs ? (num_values + 1) / 2 : num_values;
+}
+
 Made<float> linear(const std::string& isa, const Given<std::uint8_t>& packed, int num_outputs,
                    const std::string& precision_name, const Given<float>& x, const MaybeGiven& bias,
-                   const MaybeGiven& addend, bool relu, int repeat) {
-  require(x.ndim() == 2, "x is (K, lanes)");
+                   const MaybeGiven& addend, bool relu, std::optional<int> num_inputs_of_pairs,
+                   bool out_pairs, int repeat) {
+  require(x.ndim() == 2, "x is (K, lanes), or (K / 2, lanes) of pairs");
   const Kernels& set = kernels_named(isa.c_str());
   const Precision precision = precision_named(precision_name);
-  const int num_inputs = x.shape(0), lanes = x.shape(1);
+  const bool in_pairs = num_inputs_of_pairs.has_value();
+  const int num_inputs = num_inputs_of_pairs.value_or(int(x.shape(0))), lanes = x.shape(1);
+  require(num_rows(num_inputs, in_pairs) == x.shape(0), "pairs are half as many as inputs");
+  require(!in_pairs || precision == Precision::kBFloat16, "pairs are read by bfloat16 weights");
   const std::size_t num_out = std::size_t(num_outputs) * lanes;
+  const std::size_t out_rows = num_rows(num_outputs, out_pairs);
   require_lanes(lanes);
   require(packed.size() == set.packed_bytes(num_outputs, num_inputs, precision),
           "packed weights have the size of (N, K) in this precision and instruction set");
@@ -138,17 +149,19 @@ Made<float> linear(const std::string& isa, const Given<std::uint8_t>& packed, in
   const auto biases = maybe_memory(bias);
   const auto addends = maybe_memory(addend);
   const Memory<std::uint8_t> scratch(set.linear_scratch_bytes(num_inputs, lanes, precision));
-  Memory<float> out(num_out);
+  Memory<float> out(out_rows * lanes);
   const LinearArgs args{.matrix = {weights.get(), num_outputs, num_inputs, precision},
                         .in = in.get(),
                         .out = out.get(),
+                        .in_pairs = in_pairs,
+                        .out_pairs = out_pairs,
                         .bias = pointer(biases),
                         .addend = pointer(addends),
                         .lanes = lanes,
                         .relu = relu,
                         .scratch = scratch.get()};
   for (int i = 0; i < repeat; ++i) set.linear(args);
-  return std::move(out).array({std::size_t(num_outputs), std::size_t(lanes)});
+  return std::move(out).array({out_rows, std::size_t(lanes)});
 }
 
 Made<std::uint8_t> build_cross(const std::string& isa, const Given<float>& weight,
@@ -224,22 +237,27 @@ struct Lookup {
 
 Made<float> gather(const std::string& isa, const Given<std::uint8_t>& table, int dim,
                    const std::string& storage, const Given<std::int64_t>& rows,
-                   std::optional<std::pair<int, int>> columns, int repeat) {
+                   std::optional<std::pair<int, int>> columns, bool out_pairs, int repeat) {
   const Kernels& set = kernels_named(isa.c_str());
   const Lookup lookup(table, dim, storage, rows);
   const int lanes = rows.size();
   require_lanes(lanes);
   const auto [start, width] = columns.value_or(std::pair{0, dim});
   require(0 <= start && 0 <= width && start + width <= dim, "columns are within the row");
-  Memory<float> out(std::size_t(width) * lanes);
+  require(!columns || !out_pairs, "whole rows are gathered to pairs");
+  const std::size_t out_rows = num_rows(width, out_pairs);
+  Memory<float> out(out_rows * lanes);
   for (int i = 0; i < repeat; ++i) {
-    if (columns) {
+    if (out_pairs) {
+      set.gather_pairs(lookup.table, lookup.rows.get(), lanes,
+                       reinterpret_cast<std::uint32_t*>(out.get()));
+    } else if (columns) {
       set.gather_columns(lookup.table, lookup.rows.get(), start, width, lanes, out.get());
     } else {
       set.gather(lookup.table, lookup.rows.get(), lanes, out.get());
     }
   }
-  return std::move(out).array({std::size_t(width), std::size_t(lanes)});
+  return std::move(out).array({out_rows, std::size_t(lanes)});
 }
 
 void prefetch(const std::string& isa, const Given<std::uint8_t>& table, int dim,
@@ -262,34 +280,53 @@ Made<float> pool(const std::string& isa, const Given<std::uint8_t>& table, int d
   return std::move(out).array({std::size_t(dim)});
 }
 
-Made<float> pair_dots(const std::string& isa, const Given<float>& x, int dim, int repeat) {
-  require(x.ndim() == 2 && x.shape(0) % dim == 0, "x is (V·d, lanes)");
-  const std::size_t num_vectors = x.shape(0) / dim, lanes = x.shape(1);
+// dim: of vectors in float32; of pairs, `x` and `y` have half as many rows.
+Made<float> dots(const std::string& isa, const Given<float>& x, const Given<float>* y, int dim,
+                 bool in_pairs, bool out_pairs, int repeat) {
+  require(x.ndim() == 2 && (y == nullptr || y->ndim() == 2), "tiles have rows and lanes");
+  require(!in_pairs || dim % 2 == 0, "vectors of pairs have an even length");
+  const std::size_t lanes = x.shape(1), rows = in_pairs ? dim / 2 : dim;
+  require(x.shape(0) % rows == 0, "x is (V·d, lanes)");
   require_lanes(lanes);
-  const std::size_t num_dots = num_vectors * (num_vectors - (num_vectors > 0)) / 2;
-  const Memory<float> in(x);
-  Memory<float> out(num_dots * lanes);
-  for (int i = 0; i < repeat; ++i) {
-    kernels_named(isa.c_str()).pair_dots(in.get(), int(num_vectors), dim, int(lanes), out.get());
+  const std::size_t num_x = x.shape(0) / rows;
+  std::size_t num_y = num_x, num_dots = num_x * (num_x - (num_x > 0)) / 2;
+  DotsArgs args;
+  if (y != nullptr) {
+    require(y->shape(1) == 1 || y->shape(1) == lanes, "y has the lanes of x, or 1");
+    args.lanes_y = int(y->shape(1));
+    args.y_in_pairs = in_pairs && args.lanes_y == int(lanes);
+    const std::size_t rows_y = args.y_in_pairs ? rows : dim;
+    require(y->shape(0) % rows_y == 0, "y is (U·d, lanes or 1)");
+    num_y = y->shape(0) / rows_y;
+    num_dots = num_x * num_y;
   }
-  return std::move(out).array({num_dots, lanes});
+  const Memory<float> of_x(x), of_y(y == nullptr ? x : *y);
+  const std::size_t out_rows = num_rows(num_dots, out_pairs);
+  Memory<float> out(out_rows * lanes);
+  const Memory<std::uint8_t> scratch(dots_scratch_bytes(num_x, num_y, dim));
+  args.x = of_x.get();
+  args.y = of_y.get();
+  args.out = out.get();
+  args.num_x = int(num_x);
+  args.num_y = int(num_y);
+  args.dim = dim;
+  args.lanes = int(lanes);
+  args.in_pairs = in_pairs;
+  args.out_pairs = out_pairs;
+  args.scratch = scratch.get();
+  const Kernels& set = kernels_named(isa.c_str());
+  for (int i = 0; i < repeat; ++i) y == nullptr ? set.pair_dots(args) : set.cross_dots(args);
+  return std::move(out).array({out_rows, lanes});
+}
+
+Made<float> pair_dots(const std::string& isa, const Given<float>& x, int dim, bool in_pairs,
+                      bool out_pairs, int repeat) {
+  return dots(isa, x, nullptr, dim, in_pairs, out_pairs, repeat);
 }
 
 Made<float> cross_dots(const std::string& isa, const Given<float>& x, const Given<float>& y,
-                       int dim, int repeat) {
-  require(x.ndim() == 2 && y.ndim() == 2 && x.shape(0) % dim == 0 && y.shape(0) % dim == 0,
-          "x is (V·d, lanes) and y is (U·d, lanes or 1)");
-  const std::size_t num_x = x.shape(0) / dim, num_y = y.shape(0) / dim, lanes = x.shape(1);
-  require_lanes(lanes);
-  require(y.shape(1) == 1 || y.shape(1) == lanes, "y has the lanes of x, or 1");
-  const Memory<float> of_x(x), of_y(y);
-  Memory<float> out(num_x * num_y * lanes);
-  for (int i = 0; i < repeat; ++i) {
-    kernels_named(isa.c_str())
-        .cross_dots(of_x.get(), of_y.get(), int(num_x), int(num_y), dim, int(lanes),
-                    int(y.shape(1)), out.get());
-  }
-  return std::move(out).array({num_x * num_y, lanes});
+                       int dim, bool in_pairs, bool out_pairs, int repeat) {
+  return dots(isa, x, &y, dim, in_pairs, out_pairs, repeat);
 }
 
 Made<float> elementwise(const std::string& isa, const std::string& name, const Given<float>& x,
@@ -362,17 +399,20 @@ void bind_kernels(nb::module_& module) {
   all.def("available", available);
   all.def("pack", pack, "isa"_a, "weight"_a, "precision"_a);
   all.def("linear", linear, "isa"_a, "packed"_a, "num_outputs"_a, "precision"_a, "x"_a,
-          "bias"_a = nb::none(), "addend"_a = nb::none(), "relu"_a = false, "repeat"_a = 1);
+          "bias"_a = nb::none(), "addend"_a = nb::none(), "relu"_a = false,
+          "num_inputs_of_pairs"_a = nb::none(), "out_pairs"_a = false, "repeat"_a = 1);
   all.def("build_cross", build_cross, "isa"_a, "weight"_a, "y"_a, "precision"_a, "repeat"_a = 1);
   all.def("build_scaled", build_scaled, "isa"_a, "base"_a.none(), "weight"_a, "y"_a, "precision"_a,
           "repeat"_a = 1);
   all.def("gather", gather, "isa"_a, "table"_a, "dim"_a, "storage"_a, "rows"_a,
-          "columns"_a = nb::none(), "repeat"_a = 1);
+          "columns"_a = nb::none(), "out_pairs"_a = false, "repeat"_a = 1);
   all.def("prefetch", prefetch, "isa"_a, "table"_a, "dim"_a, "storage"_a, "rows"_a);
   all.def("pool", pool, "isa"_a, "table"_a, "dim"_a, "storage"_a, "rows"_a, "weights"_a,
           "repeat"_a = 1);
-  all.def("pair_dots", pair_dots, "isa"_a, "x"_a, "dim"_a, "repeat"_a = 1);
-  all.def("cross_dots", cross_dots, "isa"_a, "x"_a, "y"_a, "dim"_a, "repeat"_a = 1);
+  all.def("pair_dots", pair_dots, "isa"_a, "x"_a, "dim"_a, "in_pairs"_a = false,
+          "out_pairs"_a = false, "repeat"_a = 1);
+  all.def("cross_dots", cross_dots, "isa"_a, "x"_a, "y"_a, "dim"_a, "in_pairs"_a = false,
+          "out_pairs"_a = false, "repeat"_a = 1);
   all.def("elementwise", elementwise, "isa"_a, "name"_a, "x"_a, "y"_a, "repeat"_a = 1);
   all.def("affine", affine, "isa"_a, "x"_a, "scale"_a, "shift"_a);
   all.def("relu", relu, "isa"_a, "x"_a);

@@ -6,6 +6,10 @@
 // with fewer candidates than lanes is padded by repeating one of them. All arithmetic is laid out
 // so that one vector register holds one value of several candidates: no transposing, no horizontal
 // sums, and concatenation is a matter of where a kernel writes.
+//
+// A tile of *pairs* holds bfloat16 numbers, two in a 32-bit word: values 2p and 2p + 1 of candidate
+// c are the low and the high half of tile[p * lanes + c]; past an odd number of values stands a 0.
+// What is only read as bfloat16 is kept so: it is rounded once, and half as long.
 #pragma once
 
 #include <cstddef>
@@ -45,14 +49,39 @@ struct Matrix {
 // be `out` itself).
 struct LinearArgs {
   Matrix matrix;
-  const float* in = nullptr;
-  float* out = nullptr;
+  const void* in = nullptr;  // float32, or pairs (of a bfloat16 matrix)
+  void* out = nullptr;       // float32, or pairs
+  bool in_pairs = false;
+  bool out_pairs = false;
   const float* bias = nullptr;
   const float* addend = nullptr;
   std::int32_t lanes = 1;
   bool relu = false;
   void* scratch = nullptr;  // `linear_scratch_bytes` of it, 64-byte aligned
 };
+
+// Dots of vectors of `dim` values each, side by side in tiles: of all pairs of x, in the order
+// (1,0), (2,0), (2,1), ...; or of each of x with each of y, x outermost. Of pairs, whose dim is
+// even, products are exact and added in float32.
+struct DotsArgs {
+  const void* x = nullptr;
+  const void* y = nullptr;
+  void* out = nullptr;
+  std::int32_t num_x = 0;
+  std::int32_t num_y = 0;
+  std::int32_t dim = 0;
+  std::int32_t lanes = 1;
+  std::int32_t lanes_y = 1;  // `lanes`, or 1
+  bool in_pairs = false;     // x
+  bool y_in_pairs = false;   // else float32, and rounded here where x is pairs
+  bool out_pairs = false;
+  void* scratch = nullptr;  // `dots_scratch_bytes` of it, 64-byte aligned
+};
+
+// Of pair dots, num_y is num_x.
+inline std::size_t dots_scratch_bytes(std::int64_t num_x, std::int64_t num_y, std::int64_t dim) {
+  return 4 * static_cast<std::size_t>(num_x * num_y + num_y * dim + kLanes);
+}
 
 struct Kernels {
   const char* name;  // avx512_bf16, avx512, avx2, portable
@@ -79,6 +108,8 @@ struct Kernels {
 
   // Tile rows 0 .. dim-1 from one table row a lane. `rows` are checked before.
   void (*gather)(const Table&, const std::int64_t* rows, int lanes, float* out);
+  // The same to pairs.
+  void (*gather_pairs)(const Table&, const std::int64_t* rows, int lanes, std::uint32_t* out);
   // Columns [start, start + width) of records, one a lane.
   void (*gather_columns)(const Table&, const std::int64_t* rows, int start, int width, int lanes,
                          float* out);
@@ -87,12 +118,8 @@ struct Kernels {
   void (*pool)(const Table&, const std::int64_t* rows, const float* weights, std::int64_t count,
                float* out);
 
-  // V vectors of d values each, side by side in `in`, to V(V-1)/2 dots: (1,0), (2,0), (2,1), ...
-  void (*pair_dots)(const float* in, int num_vectors, int dim, int lanes, float* out);
-  // Dots of each of V vectors (tile, `lanes`) with each of U vectors y: (tile, `lanes_y`, which is
-  // `lanes` or 1); V outermost.
-  void (*cross_dots)(const float* x, const float* y, int num_x, int num_y, int dim, int lanes,
-                     int lanes_y, float* out);
+  void (*pair_dots)(const DotsArgs&);   // of x
+  void (*cross_dots)(const DotsArgs&);  // of x with y
 
   // Elementwise over `width` rows; y has `lanes_y` = lanes, or 1 (one value a row, all lanes).
   void (*add)(const float* x, const float* y, int width, int lanes, int lanes_y, float* out);

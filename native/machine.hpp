@@ -134,6 +134,8 @@ class Machine {
                const float* x, const float* y, int lanes_y, float* out) const;
   void linear(const Instruction& step, const Workspace& once, Workspace& own, int lanes,
               const float* x, const float* y, float* out) const;
+  static DotsArgs dots_of(const Instruction& step, Workspace& own, int lanes, const float* x,
+                          const float* y, int lanes_y, float* out);
   void build(const Instruction& step, Workspace& own) const;
 
   std::shared_ptr<const Program> program_;

@@ -73,10 +73,16 @@ void Machine::run_block(const Workspace& once, Workspace& own, const Call& call,
     const Stopwatch stopwatch(own.block_seconds, number++);
     float* out = own.block_arena.data() + std::ptrdiff_t{step.out.row} * lanes;
     switch (step.op) {
-      case Op::kLookup:
-        kernels.gather(program_->table_at(step.table),
-                       block.ids + std::ptrdiff_t{step.id_slot} * kMaxLanes, lanes, out);
+      case Op::kLookup: {
+        const Table& table = program_->table_at(step.table);
+        const std::int64_t* ids = block.ids + std::ptrdiff_t{step.id_slot} * kMaxLanes;
+        if (step.out.pairs) {
+          kernels.gather_pairs(table, ids, lanes, reinterpret_cast<std::uint32_t*>(out));
+        } else {
+          kernels.gather(table, ids, lanes, out);
+        }
         break;
+      }
       case Op::kRecord:
         kernels.gather_columns(records_, block.rows, step.start, step.out.width, lanes, out);
         break;
@@ -116,20 +122,37 @@ void Machine::compute(const Instruction& step, const Workspace& once, Workspace&
     case Op::kRelu: kernels.relu(x, width, lanes, out); break;
     case Op::kAdd: kernels.add(x, y, width, lanes, lanes_y, out); break;
     case Op::kMultiply: kernels.multiply(x, y, width, lanes, lanes_y, out); break;
-    case Op::kPairDots: kernels.pair_dots(x, step.x.width / step.dim, step.dim, lanes, out); break;
+    case Op::kPairDots: kernels.pair_dots(dots_of(step, own, lanes, x, nullptr, 1, out)); break;
     case Op::kCrossDots:
-      kernels.cross_dots(x, y, step.x.width / step.dim, step.y.width / step.dim, step.dim, lanes,
-                         lanes_y, out);
+      kernels.cross_dots(dots_of(step, own, lanes, x, y, lanes_y, out));
       break;
     case Op::kCopy:
       if (step.x.per_block == step.out.per_block) {
-        std::memcpy(out, x, sizeof(float) * static_cast<std::size_t>(width) * lanes);
+        std::memcpy(out, x, sizeof(float) * static_cast<std::size_t>(step.out.rows()) * lanes);
       } else {
         for (int i = 0; i < width; ++i) out = std::fill_n(out, lanes, x[i]);
       }
       break;
     default: break;
   }
+}
+
+DotsArgs Machine::dots_of(const Instruction& step, Workspace& own, int lanes, const float* x,
+                          const float* y, int lanes_y, float* out) {
+  DotsArgs args;
+  args.x = x;
+  args.y = y;
+  args.out = out;
+  args.num_x = step.x.width / step.dim;
+  args.num_y = step.y.width / step.dim;
+  args.dim = step.dim;
+  args.lanes = lanes;
+  args.lanes_y = lanes_y;
+  args.in_pairs = step.x.pairs;
+  args.y_in_pairs = step.y.pairs;
+  args.out_pairs = step.out.pairs;
+  args.scratch = own.scratch.data();
+  return args;
 }
 
 void Machine::linear(const Instruction& step, const Workspace& once, Workspace& own, int lanes,
@@ -144,6 +167,8 @@ void Machine::linear(const Instruction& step, const Workspace& once, Workspace& 
   }
   args.in = x;
   args.out = out;
+  args.in_pairs = step.x.pairs;
+  args.out_pairs = step.out.pairs;
   if (step.bias != kNone) args.bias = program_->vector_at(step.bias);
   if (step.bias_at.width > 0) args.bias = once.query_arena.data() + step.bias_at.row;
   if (step.has_addend) args.addend = y;

@@ -49,7 +49,7 @@ Instruction make(Op op, Tile out, Tile x = {}, Tile y = {}) {
 
 // One part of an arena may be read and written at once only as a whole.
 bool overlap(const Tile& a, const Tile& b) {
-  return a.per_block == b.per_block && a.row < b.row + b.width && b.row < a.row + a.width;
+  return a.per_block == b.per_block && a.row < b.row + b.rows() && b.row < a.row + a.rows();
 }
 
 void require_apart(const Tile& out, const Tile& x, const char* what) {
@@ -95,14 +95,16 @@ Program::Program(std::int32_t query_rows, std::int32_t block_rows, Tile result,
   require(query_rows >= 0 && block_rows >= 0 && query_rows < (1 << 28) && block_rows < (1 << 24),
           "a program's arenas have from 0 to 16 million rows");
   check(result, "the result");
-  require(result.per_block && result.width >= 1, "the result must be a tile of the block");
+  require(result.per_block && result.width >= 1 && !result.pairs,
+          "the result must be a tile of the block, in float32");
 }
 
 void Program::check(const Tile& tile, const char* what) const {
   const std::int64_t rows = tile.per_block ? block_rows_ : query_rows_;
-  require(tile.row >= 0 && tile.width >= 0 && std::int64_t{tile.row} + tile.width <= rows,
+  require(tile.row >= 0 && tile.width >= 0 && tile.width < (1 << 30) &&
+              std::int64_t{tile.row} + tile.rows() <= rows,
           std::string(what) + ": rows " + std::to_string(tile.row) + " to " +
-              std::to_string(std::int64_t{tile.row} + tile.width) + " of an arena of " +
+              std::to_string(std::int64_t{tile.row} + tile.rows()) + " of an arena of " +
               std::to_string(rows));
 }
 
@@ -111,6 +113,10 @@ void Program::push(Instruction instruction) {
   check(instruction.x, name_of(instruction.op));
   check(instruction.y, name_of(instruction.op));
   check(instruction.bias_at, name_of(instruction.op));
+  const auto takes_pairs = {Op::kLookup, Op::kLinear, Op::kCopy, Op::kPairDots, Op::kCrossDots};
+  const bool has_pairs = instruction.out.pairs || instruction.x.pairs || instruction.y.pairs;
+  require(!has_pairs || (instruction.out.per_block && std::ranges::count(takes_pairs, instruction.op)),
+          std::string(name_of(instruction.op)) + " of pairs of bfloat16 is not known");
   const bool builds = instruction.op == Op::kBuildCross || instruction.op == Op::kBuildScaled;
   if (!instruction.out.per_block) {
     require(!instruction.x.per_block && !instruction.y.per_block,
@@ -322,6 +328,8 @@ void Program::linear(Tile out, Tile x, const std::string& weight, bool built,
     require_width(out.width, matrices_[made.matrix].num_outputs, "a layer's result");
     require_width(x.width, matrices_[made.matrix].num_inputs, "a layer's input");
   }
+  const Precision precise = built ? slots_[made.slot].precision : matrices_[made.matrix].precision;
+  require(!x.pairs || precise == Precision::kBFloat16, "a layer of pairs multiplies in bfloat16");
   made.bias = vector_named(bias, out.width);
   if (bias_at) {
     require(!bias_at->per_block && made.bias == kNone, "a layer's bias is a vector or a query tile");
@@ -330,7 +338,9 @@ void Program::linear(Tile out, Tile x, const std::string& weight, bool built,
     made.bias_at = *bias_at;
   }
   if (addend) {
-    require(addend->per_block == out.per_block, "a layer's addend is of the same arena");
+    require(addend->per_block == out.per_block && !addend->pairs,
+            "a layer's addend is of the same arena, in float32");
+    require(!out.pairs || !overlap(out, *addend), "a layer of pairs lies on its addend");
     require_width(addend->width, out.width, "a layer's addend");
     require_apart_or_same(out, *addend, "a layer");
     made.y = *addend;
@@ -402,6 +412,7 @@ void Program::multiply(Tile out, Tile x, Tile y) {
 
 void Program::copy(Tile out, Tile x) {
   require_width(x.width, out.width, "what is copied");
+  require(x.pairs == out.pairs && (!x.pairs || x.per_block), "copy changes no numbers");
   require_apart(out, x, "copy");
   push(make(Op::kCopy, out, x));
 }
@@ -414,7 +425,7 @@ void Program::pair_dots(Tile out, Tile x, int dim) {
   require_width(out.width, count * (count - 1) / 2, "dots of pairs");
   Instruction made = make(Op::kPairDots, out, x);
   made.dim = dim;
-  push(std::move(made));
+  push_dots(std::move(made), count, count);
 }
 
 void Program::cross_dots(Tile out, Tile x, Tile y, int dim) {
@@ -423,8 +434,18 @@ void Program::cross_dots(Tile out, Tile x, Tile y, int dim) {
   require_apart(out, x, "cross_dots");
   require_apart(out, y, "cross_dots");
   require_width(out.width, std::int64_t{x.width / dim} * (y.width / dim), "dots across");
+  require(!y.pairs || x.pairs, "cross_dots of float32 reads no pairs");
+  require(!x.pairs || y.pairs == y.per_block, "cross_dots of pairs reads pairs of the block");
   Instruction made = make(Op::kCrossDots, out, x, y);
   made.dim = dim;
+  push_dots(std::move(made), x.width / dim, y.width / dim);
+}
+
+void Program::push_dots(Instruction made, std::int64_t num_x, std::int64_t num_y) {
+  require(!made.x.pairs || made.dim % 2 == 0, "dots of pairs are of vectors of even length");
+  if (made.x.pairs || made.out.pairs) {
+    scratch_bytes_ = std::max(scratch_bytes_, dots_scratch_bytes(num_x, num_y, made.dim));
+  }
   push(std::move(made));
 }
 

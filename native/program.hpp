@@ -27,7 +27,10 @@ struct ProgramError : std::runtime_error {
 struct Tile {
   bool per_block = false;
   std::int32_t row = 0;
-  std::int32_t width = 0;
+  std::int32_t width = 0;   // values
+  bool pairs = false;       // bfloat16, two values a row
+
+  std::int32_t rows() const { return pairs ? (width + 1) / 2 : width; }
 };
 
 enum class Op : std::uint8_t {
@@ -151,6 +154,7 @@ class Program {
  private:
   void check(const Tile& tile, const char* what) const;
   void push(Instruction instruction);
+  void push_dots(Instruction instruction, std::int64_t num_x, std::int64_t num_y);
   const Array& found(const std::string& name, const char* what) const;
   std::int32_t table_named(const std::string& name) const;
   std::int32_t vector_named(const std::string& name, std::int32_t width);

@@ -15,10 +15,10 @@ using namespace nb::literals;
 namespace recfunnel {
 namespace {
 
-using TileFields = std::tuple<bool, std::int32_t, std::int32_t>;
+using TileFields = std::tuple<bool, std::int32_t, std::int32_t, bool>;
 
 Tile tile(const TileFields& fields) {
-  return {std::get<0>(fields), std::get<1>(fields), std::get<2>(fields)};
+  return {std::get<0>(fields), std::get<1>(fields), std::get<2>(fields), std::get<3>(fields)};
 }
 
 std::optional<Tile> tile(const std::optional<TileFields>& fields) {

@@ -16,6 +16,7 @@ from recfunnel.compile.program import (
     CopyTile,
     Layer,
     LookupRow,
+    Precision,
     Storage,
     Tile,
     load_program,
@@ -27,6 +28,7 @@ from recfunnel.core.graph import (
     Concat,
     Linear,
     Lookup,
+    PairDots,
     RankingGraph,
     Relu,
     Slice,
@@ -170,3 +172,34 @@ def test_a_program_of_other_parameters_is_refused(tmp_path: Path) -> None:
     changed = {**parameters, name: parameters[name] + 1}
     with pytest.raises(StorageError, match="compiled from other parameters"):
         load_program(tmp_path / "program", changed, fingerprint(graph, changed))
+
+
+def dots_of_vectors(*readers: AnyOp, bfloat16: tuple[int, ...]) -> tuple[AnyStep, ...]:
+    """A block of two item vectors, their dots, and what else reads them."""
+    nodes = (ITEM, OTHER, Concat(parts_of=(0, 1)), PairDots(x_of=2, dim=4), *readers)
+    graph = RankingGraph(nodes=nodes, score_of=len(nodes) - 1)
+    low: dict[int, Precision] = dict.fromkeys(bfloat16, "bfloat16")
+    return lower(graph, TABLES | LAYERS, SCHEMA, low).listing.block
+
+
+def test_vectors_only_bfloat16_reads_are_rounded_when_they_are_looked_up() -> None:
+    layer, head = Linear(x_of=2, weight="wide"), Linear(x_of=4, weight="head")
+    both = Sum(terms_of=(3, 5))
+
+    block = dots_of_vectors(layer, head, both, bfloat16=(3, 4))
+
+    assert [step.out.pairs for step in block if isinstance(step, LookupRow)] == [True, True]
+    assert not dots_of_vectors(layer, head, both, bfloat16=(3,))[0].out.pairs
+    assert not dots_of_vectors(layer, head, both, bfloat16=(4,))[0].out.pairs
+
+
+def test_rounded_numbers_take_half_the_rows() -> None:
+    nodes = (ITEM, Linear(x_of=0, weight="narrow"), Linear(x_of=1, weight="head"))
+    graph = RankingGraph(nodes=nodes, score_of=2)
+
+    whole = lower(graph, TABLES | LAYERS, SCHEMA).listing
+    rounded = lower(graph, TABLES | LAYERS, SCHEMA, {1: "bfloat16", 2: "bfloat16"}).listing
+
+    assert whole.block_rows == 4 + 3
+    assert rounded.block_rows == 2 + 2
+    assert not rounded.result.pairs

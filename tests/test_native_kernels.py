@@ -54,6 +54,17 @@ def bfloat16(values: Array) -> Array:
     return from_bfloat16(bfloat16_bits(values))
 
 
+def pairs(values: Array) -> Array:
+    """A tile (K, L) in pairs, as the words of a float32 array; past an odd number comes a 0."""
+    bits = bfloat16_bits(np.vstack([values, np.zeros((len(values) % 2, values.shape[1]))]))
+    words = bits[0::2].astype(np.uint32) | (bits[1::2].astype(np.uint32) << 16)
+    return np.ascontiguousarray(words).view(np.float32)
+
+
+def assert_same_words(found: Array, expected: Array) -> None:
+    np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
+
+
 def int8_rows(values: Array) -> tuple[Array, Array]:
     """Integers of each row, and its scale."""
     scale = np.abs(values).max(axis=1, initial=0).astype(np.float32) / np.float32(127)
@@ -384,6 +395,145 @@ class TestDots:
             kernels.cross_dots(isa, alone, alone, dim)[:, 0],
             kernels.cross_dots(isa, x, alone, dim)[:, 5],
         )
+
+
+@each_set
+class TestPairs:
+    """Tiles of bfloat16 numbers, two in a word."""
+
+    @given(
+        num_outputs=sizes, num_inputs=sizes, lanes=lane_counts, seed=seeds, relu=st.booleans()
+    )  # fmt: skip
+    @law(60)
+    def test_a_layer_reads_them_as_rounded_numbers(
+        self, isa: str, num_outputs: int, num_inputs: int, lanes: int, seed: int, relu: bool
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        weight, x = normal(rng, num_outputs, num_inputs), normal(rng, num_inputs, lanes)
+        bias = normal(rng, num_outputs)
+        packed = kernels.pack(isa, weight, "bfloat16")
+
+        found = kernels.linear(
+            isa, packed, num_outputs, "bfloat16", pairs(x), bias=bias, relu=relu,
+            num_inputs_of_pairs=num_inputs,
+        )  # fmt: skip
+
+        weight, x = (bfloat16(each).astype(np.float64) for each in (weight, x))
+        expected, size = weight @ x + bias[:, None], np.abs(weight) @ np.abs(x)
+        size += np.abs(bias)[:, None]
+        assert_near(found, np.maximum(expected, 0) if relu else expected, size)
+
+    @given(
+        num_outputs=sizes, num_inputs=sizes, lanes=lane_counts, seed=seeds, relu=st.booleans(),
+        precision=st.sampled_from(PRECISIONS),
+    )  # fmt: skip
+    @law(60)
+    def test_a_layer_writes_what_it_would_write_rounded(
+        self, isa: str, num_outputs: int, num_inputs: int, lanes: int, seed: int, relu: bool,
+        precision: str,
+    ) -> None:  # fmt: skip
+        rng = np.random.default_rng(seed)
+        weight, x = normal(rng, num_outputs, num_inputs), normal(rng, num_inputs, lanes)
+        bias, packed = normal(rng, num_outputs), kernels.pack(isa, weight, precision)
+
+        def outputs(out_pairs: bool) -> Array:
+            return kernels.linear(
+                isa, packed, num_outputs, precision, x, bias=bias, relu=relu, out_pairs=out_pairs
+            )
+
+        assert_same_words(outputs(True), pairs(outputs(False)))
+
+    @given(dim=st.integers(1, 70), lanes=lane_counts, seed=seeds, storage=st.sampled_from(STORAGES))
+    @law(60)
+    def test_gather_rounds_rows(
+        self, isa: str, dim: int, lanes: int, seed: int, storage: str
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        table, _ = encode(normal(rng, 9, dim), storage)
+        rows = rng.integers(0, 9, lanes)
+
+        found = kernels.gather(isa, table, dim, storage, rows, out_pairs=True)
+
+        assert_same_words(found, pairs(kernels.gather(isa, table, dim, storage, rows)))
+
+    @given(
+        num_x=st.integers(1, 21), num_y=st.integers(1, 37), half=st.integers(1, 70),
+        lanes=lane_counts, seed=seeds, one=st.booleans(),
+    )  # fmt: skip
+    @law(60)
+    def test_dots_are_those_of_rounded_vectors(
+        self, isa: str, num_x: int, num_y: int, half: int, lanes: int, seed: int, one: bool
+    ) -> None:
+        rng, dim = np.random.default_rng(seed), 2 * half
+        x, y = normal(rng, num_x * dim, lanes), normal(rng, num_y * dim, 1 if one else lanes)
+        of_query = one and lanes > 1
+
+        across = kernels.cross_dots(isa, pairs(x), y if of_query else pairs(y), dim, in_pairs=True)
+        of_pairs = kernels.pair_dots(isa, pairs(y), dim, in_pairs=True)
+
+        of_x = bfloat16(x).reshape(num_x, dim, lanes).astype(np.float64)
+        of_y = bfloat16(y).reshape(num_y, dim, -1).astype(np.float64)
+        lower = np.tril_indices(num_y, -1)
+
+        def own(vectors: Array) -> Array:
+            dots: Array = np.einsum("vdl,udl->vul", vectors, vectors)[lower]
+            return dots
+
+        def with_y(of_x: Array, of_y: Array) -> Array:
+            spread = np.broadcast_to(of_y, (num_y, dim, lanes))
+            return np.einsum("vdl,udl->vul", of_x, spread).reshape(-1, lanes)
+
+        assert_near(across, with_y(of_x, of_y), with_y(np.abs(of_x), np.abs(of_y)))
+        if not of_query:
+            assert_near(of_pairs, own(of_y), own(np.abs(of_y)))
+
+    @given(
+        num_x=st.integers(1, 21), num_y=st.integers(1, 37), half=st.integers(1, 40),
+        lanes=lane_counts, seed=seeds, in_pairs=st.booleans(),
+    )  # fmt: skip
+    @law(60)
+    def test_dots_are_written_as_they_would_be_rounded(
+        self, isa: str, num_x: int, num_y: int, half: int, lanes: int, seed: int, in_pairs: bool
+    ) -> None:
+        rng, dim = np.random.default_rng(seed), 2 * half
+        x, y = normal(rng, num_x * dim, lanes), normal(rng, num_y * dim, lanes)
+        if in_pairs:
+            x, y = pairs(x), pairs(y)
+
+        def of_pairs(out_pairs: bool) -> Array:
+            return kernels.pair_dots(isa, y, dim, in_pairs=in_pairs, out_pairs=out_pairs)
+
+        def across(out_pairs: bool) -> Array:
+            return kernels.cross_dots(isa, x, y, dim, in_pairs=in_pairs, out_pairs=out_pairs)
+
+        assert_same_words(of_pairs(True), pairs(of_pairs(False)))
+        assert_same_words(across(True), pairs(across(False)))
+
+    @given(num=st.integers(2, 37), half=st.integers(1, 140), seed=seeds, num_outputs=sizes)
+    @law(40)
+    def test_give_a_candidate_the_same_bits_wherever_it_stands(
+        self, isa: str, num: int, half: int, seed: int, num_outputs: int
+    ) -> None:
+        rng, dim = np.random.default_rng(seed), 2 * half
+        x, y = pairs(normal(rng, num * dim, 48)), normal(rng, 3 * dim, 1)
+        packed = kernels.pack(isa, normal(rng, num_outputs, num * dim), "bfloat16")
+
+        def everything(part: Array) -> Array:
+            part = np.ascontiguousarray(part)
+            dots = kernels.pair_dots(isa, part, dim, in_pairs=True)
+            with_query = pairs(y) if part.shape[1] == 1 else y
+            across = kernels.cross_dots(isa, part, with_query, dim, in_pairs=True)
+            layer = kernels.linear(
+                isa, packed, num_outputs, "bfloat16", part, num_inputs_of_pairs=num * dim
+            )
+            return np.concatenate([dots, across, layer])
+
+        together = everything(x)
+        for lane in (0, 17, 47):
+            np.testing.assert_array_equal(
+                everything(x[:, lane : lane + 1])[:, 0], together[:, lane]
+            )
+        np.testing.assert_array_equal(everything(x[:, 32:48]), together[:, 32:48])
 
 
 @each_set

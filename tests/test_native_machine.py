@@ -13,7 +13,7 @@ from compile_world import NUM_SCORES, SCHEMA, random_graph
 from recfunnel.compile.evaluate import evaluate
 from recfunnel.compile.lower import lower
 from recfunnel.compile.lower_storage import from_storage, to_storage
-from recfunnel.compile.program import Storage
+from recfunnel.compile.program import DotsOfPairs, LookupRow, Precision, Storage
 from recfunnel.compile.widths import Parameters
 from recfunnel.core.arrays import FloatArray, IntArray, Ragged
 from recfunnel.core.errors import DataError, InvalidInput, ModelError, RecfunnelError
@@ -22,11 +22,13 @@ from recfunnel.core.graph import (
     Affine,
     AnyOp,
     Concat,
+    CrossDots,
     CrossLinear,
     Dense,
     Given,
     Linear,
     Lookup,
+    PairDots,
     Pool,
     RankingGraph,
     Record,
@@ -47,7 +49,7 @@ def runs(isa: str) -> bool:
     from recfunnel.runtime import _native
 
     try:
-        _native.Program(0, 1, (True, 0, 1), isa)
+        _native.Program(0, 1, (True, 0, 1, False), isa)
     except RuntimeError:
         return False
     return True
@@ -190,6 +192,68 @@ def test_layers_built_for_a_query_are_what_the_graph_means(isa: str, dim: int, w
     world = World(*bound_graph(dim, width), num_candidates=75)
     scores = world.machine(isa=isa).score(world.context, world.candidates)
     assert_close(scores, world.expected(world.candidates))
+
+
+def small_integers(rng: np.random.Generator, *shape: int) -> FloatArray:
+    return rng.integers(-1, 2, shape).astype(np.float32)
+
+
+def dots_graph(
+    dim: int, num_vectors: int, rng: np.random.Generator
+) -> tuple[RankingGraph, Parameters]:
+    """Layers, dots of pairs and dots with the query, one read by the other, on small integers."""
+    pairs, across = num_vectors * (num_vectors - 1) // 2, num_vectors * USER_VECTORS
+    nodes: list[AnyOp] = [
+        Lookup(side="context", column=0, table="users"),
+        Lookup(side="candidate", column=0, table="first"),
+        Linear(x_of=1, weight="to_vector"),
+        *(Lookup(side="candidate", column=1, table=f"item{i}") for i in range(num_vectors - 1)),
+    ]
+    vectors = len(nodes)
+    nodes += [
+        Concat(parts_of=tuple(range(2, vectors))),
+        PairDots(x_of=vectors, dim=dim),
+        CrossDots(x_of=vectors, y_of=0, dim=dim),
+        Concat(parts_of=(2, vectors + 1, vectors + 2)),
+        Linear(x_of=vectors + 3, weight="layer"),
+        Relu(x_of=vectors + 4),
+        Linear(x_of=vectors + 5, weight="head"),
+    ]
+    shapes = {
+        "users": (6, USER_VECTORS * dim),
+        "first": (6, 5),
+        "to_vector": (dim, 5),
+        **{f"item{i}": (6, dim) for i in range(num_vectors - 1)},
+        "layer": (7, dim + pairs + across),
+        "head": (1, 7),
+    }
+    arrays = {name: small_integers(rng, *shape) for name, shape in shapes.items()}
+    arrays["layer"] *= rng.random(arrays["layer"].shape) < 0.2
+    return RankingGraph(nodes=tuple(nodes), score_of=len(nodes) - 1), arrays
+
+
+@pytest.mark.parametrize(("dim", "num_vectors"), [(2, 4), (4, 8), (6, 5), (8, 9), (5, 4)])
+@pytest.mark.parametrize("num_candidates", [1, 5, 75])
+def test_what_is_kept_in_bfloat16_is_exact_on_small_integers(
+    isa: str, dim: int, num_vectors: int, num_candidates: int
+) -> None:
+    """Integers up to 256 are bfloat16 numbers: nothing is rounded wherever they are kept so."""
+    graph, parameters = dots_graph(dim, num_vectors, np.random.default_rng(dim))
+    world = World(graph, parameters, num_candidates=num_candidates)
+    low: dict[int, Precision] = {
+        position: "bfloat16"
+        for position, op in enumerate(graph.nodes)
+        if isinstance(op, Linear | PairDots | CrossDots)
+    }
+    program = lower(graph, world.parameters, SCHEMA, low)
+    machine = NativeMachine("model", program, world.items, options=MachineOptions(isa=isa))
+
+    scores = machine.score(world.context, world.candidates)
+
+    in_pairs = [type(step) for step in program.listing.block if step.out.pairs]  # type: ignore[union-attr]
+    assert LookupRow in in_pairs
+    assert (DotsOfPairs in in_pairs) == (dim % 2 == 0)
+    np.testing.assert_array_equal(scores, world.expected(world.candidates))
 
 
 def test_records_are_read_as_they_are_stored(isa: str) -> None:
@@ -512,11 +576,11 @@ def test_a_damaged_program_is_refused_before_it_runs() -> None:
     """Tiles out of their arenas, layers that do not fit, arrays that are not there."""
     from recfunnel.runtime import _native
 
-    program = _native.Program(8, 8, (True, 0, 1))
+    program = _native.Program(8, 8, (True, 0, 1, False))
     program.array("layer", np.ones((3, 4), np.float32))
     program.array("table", np.ones((3, 4), np.float32))
     program.table("table", "float32")
-    out, x = (True, 0, 3), (True, 3, 4)
+    out, x = (True, 0, 3, False), (True, 3, 4, False)
     layer = {
         "out": out,
         "x": x,
@@ -529,24 +593,30 @@ def test_a_damaged_program_is_refused_before_it_runs() -> None:
         "relu": False,
     }
     wrong = [
-        ("linear", layer | {"x": (True, 5, 4)}),
-        ("linear", layer | {"x": (True, -1, 4)}),
-        ("linear", layer | {"x": (True, 3, 5)}),
-        ("linear", layer | {"x": (False, 0, 4)}),
-        ("linear", layer | {"x": (True, 2, 4)}),
+        ("linear", layer | {"x": (True, 5, 4, False)}),
+        ("linear", layer | {"x": (True, -1, 4, False)}),
+        ("linear", layer | {"x": (True, 3, 5, False)}),
+        ("linear", layer | {"x": (False, 0, 4, False)}),
+        ("linear", layer | {"x": (True, 2, 4, False)}),
         ("linear", layer | {"weight": "absent"}),
         ("linear", layer | {"weight": "absent", "built": True}),
         ("linear", layer | {"precision": "float8"}),
         ("linear", layer | {"bias": "layer"}),
-        ("linear", layer | {"bias_at": (False, 6, 3)}),
-        ("linear", layer | {"addend": (True, 1, 3)}),
+        ("linear", layer | {"bias_at": (False, 6, 3, False)}),
+        ("linear", layer | {"addend": (True, 1, 3, False)}),
         ("lookup", {"out": out, "column": 0, "table": "table"}),
-        ("lookup", {"out": (True, 0, 4), "column": -1, "table": "table"}),
-        ("pool", {"out": (True, 0, 4), "column": 0, "table": "table", "norm": "max"}),
-        ("pair_dots", {"out": (True, 0, 2), "x": (True, 2, 6), "dim": 2}),
-        ("cross_dots", {"out": (True, 0, 1), "x": x, "y": x, "dim": 3}),
+        ("lookup", {"out": (True, 0, 4, False), "column": -1, "table": "table"}),
+        ("pool", {"out": (True, 0, 4, False), "column": 0, "table": "table", "norm": "max"}),
+        ("pair_dots", {"out": (True, 0, 2, False), "x": (True, 2, 6, False), "dim": 2}),
+        ("cross_dots", {"out": (True, 0, 1, False), "x": x, "y": x, "dim": 3}),
         ("record", {"out": out, "start": -1}),
-        ("copy", {"out": (False, 0, 4), "x": (True, 0, 4)}),
+        ("linear", layer | {"x": (True, 3, 4, True)}),
+        ("linear", layer | {"out": (True, 7, 3, True)}),
+        ("linear", layer | {"out": (True, 0, 3, True), "addend": (True, 1, 3, False)}),
+        ("relu", {"out": (True, 0, 2, True), "x": (True, 0, 2, True)}),
+        ("pair_dots", {"out": (True, 0, 1, False), "x": (True, 2, 6, True), "dim": 3}),
+        ("copy", {"out": (True, 0, 4, True), "x": (True, 4, 4, False)}),
+        ("copy", {"out": (False, 0, 4, False), "x": (True, 0, 4, False)}),
     ]
     for method, fields in wrong:
         with pytest.raises(_native.ProgramError):

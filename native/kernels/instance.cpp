@@ -23,6 +23,7 @@ const Kernels set = {
     .build_cross = build_cross,
     .build_scaled = build_scaled,
     .gather = gather,
+    .gather_pairs = gather_pairs,
     .gather_columns = gather_columns,
     .prefetch = prefetch,
     .pool = pool,

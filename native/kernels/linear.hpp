@@ -7,6 +7,7 @@
 
 #include "kernels.hpp"
 #include "packing.hpp"
+#include "pairs.hpp"
 #include "simd.hpp"
 
 namespace recfunnel::RECFUNNEL_SET {
@@ -47,74 +48,33 @@ struct Float32 {
   }
 };
 
-#if defined(__AVX512BF16__)
-
-// Inputs are rounded to bfloat16 as well; products are exact, and added in float32.
+// Inputs are pairs of bfloat16, too.
 struct BFloat16 {
   using Sum = Floats;
   static constexpr bool kIsInteger = false;
   static constexpr bool kReadsPairs = false;
-  static constexpr int kRegistersAnInput = 1;
+  static constexpr int kRegistersAnInput = sizeof(PairInput) / sizeof(Words);
 
   const std::uint32_t* in;
   int lanes;
 
-  static Words weights(Words words) { return words; }
-  RF_INLINE Words at(int step, int lane) const {
-    return load(in + std::ptrdiff_t{step} * lanes + lane);
+  static PairInput weights(Words words) { return pair_input(words); }
+  RF_INLINE PairInput at(int step, int lane) const {
+    return pair_input(load(in + std::ptrdiff_t{step} * lanes + lane));
   }
-  RF_INLINE Words one(int step) const { return broadcast(in[step]); }
-  RF_INLINE Words consecutive(int step, int count) const { return load_first(in + step, count); }
-  RF_INLINE static void multiply_add(Floats& sum, Words weight, Words input) {
-    sum = _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(weight),
-                           reinterpret_cast<__m512bh>(input));
+  RF_INLINE PairInput one(int step) const { return pair_input(broadcast(in[step])); }
+  RF_INLINE PairInput consecutive(int step, int count) const {
+    return pair_input(load_first(in + step, count));
+  }
+  RF_INLINE static void multiply_add(Floats& sum, PairInput weight, PairInput input) {
+    sum = pairs_added(sum, weight, input);
   }
 };
 
-// Pairs of inputs, rounded, where BFloat16 reads them.
-inline void round_inputs(const float* in, int num_inputs, int lanes, std::uint32_t* to) {
-  const int num_pairs = num_inputs / 2;
-  if (lanes == 1) {
-    int i = 0;
-    for (; i + 2 * kWidth <= num_inputs; i += 2 * kWidth) {
-      const auto rounded = _mm512_cvtne2ps_pbh(load(in + i + kWidth), load(in + i));
-      store(to + i / 2, reinterpret_cast<Words>(rounded));
-    }
-    if (i < num_inputs) {
-      const int left = num_inputs - i;
-      const Floats low = load_first(in + i, smaller(left, kWidth));
-      const Floats high = left > kWidth ? load_first(in + i + kWidth, left - kWidth) : Floats{};
-      const auto rounded = _mm512_cvtne2ps_pbh(high, low);
-      store_first(reinterpret_cast<float*>(to + i / 2), reinterpret_cast<Floats>(rounded),
-                  (left + 1) / 2);
-    }
-    return;
-  }
-  for (int pair = 0; pair < num_pairs; ++pair) {
-    const float* row = in + std::ptrdiff_t{2} * pair * lanes;
-    for (int lane = 0; lane < lanes; lane += kWidth) {
-      store(to + std::ptrdiff_t{pair} * lanes + lane,
-            bfloat16_pairs(load(row + lane), load(row + lanes + lane)));
-    }
-  }
-  if (num_inputs % 2 != 0) {
-    const float* row = in + std::ptrdiff_t{2} * num_pairs * lanes;
-    for (int lane = 0; lane < lanes; lane += kWidth) {
-      store(to + std::ptrdiff_t{num_pairs} * lanes + lane,
-            bfloat16_pairs(load(row + lane), Floats{}));
-    }
-  }
-}
-
-#else
-
-struct Pair {
-  Floats low;
-  Floats high;
-};
+#if !defined(__AVX512BF16__)
 
 // Weights alone are bfloat16, expanded as they are read; inputs and sums stay float32.
-struct BFloat16 {
+struct BFloat16Weights {
   using Sum = Floats;
   static constexpr bool kIsInteger = false;
   static constexpr bool kReadsPairs = true;
@@ -124,30 +84,29 @@ struct BFloat16 {
   int lanes;
   int num_inputs;
 
-  RF_INLINE static Pair weights(Words words) { return {low_bfloat16(words), high_bfloat16(words)}; }
-  RF_INLINE Pair at(int step, int lane) const {
+  RF_INLINE static PairInput weights(Words words) { return pair_input(words); }
+  RF_INLINE PairInput at(int step, int lane) const {
     const float* row = in + std::ptrdiff_t{2} * step * lanes + lane;
     return {load(row), load(row + lanes)};
   }
   // Of the last step where the number of inputs is odd.
-  RF_INLINE Pair at_half(int step, int lane) const {
+  RF_INLINE PairInput at_half(int step, int lane) const {
     return {load(in + std::ptrdiff_t{2} * step * lanes + lane), Floats{}};
   }
-  RF_INLINE Pair one(int step) const {
+  RF_INLINE PairInput one(int step) const {
     return {broadcast(in[2 * step]), broadcast(in[2 * step + 1])};
   }
-  RF_INLINE Pair one_half(int step) const { return {broadcast(in[2 * step]), Floats{}}; }
-  RF_INLINE Pair consecutive(int step, int count) const {
-    Pair pair = {};
+  RF_INLINE PairInput one_half(int step) const { return {broadcast(in[2 * step]), Floats{}}; }
+  RF_INLINE PairInput consecutive(int step, int count) const {
+    PairInput pair = {};
     for (int i = 0; i < count; ++i) {
       pair.low[i] = in[2 * (step + i)];
       if (2 * (step + i) + 1 < num_inputs) pair.high[i] = in[2 * (step + i) + 1];
     }
     return pair;
   }
-  RF_INLINE static void multiply_add(Floats& sum, Pair weight, Pair input) {
-    sum = multiply_added(sum, weight.low, input.low);
-    sum = multiply_added(sum, weight.high, input.high);
+  RF_INLINE static void multiply_add(Floats& sum, PairInput weight, PairInput input) {
+    sum = pairs_added(sum, weight, input);
   }
 };
 
@@ -294,13 +253,36 @@ struct Finish {
     const Floats scale = broadcast(kind.scales[0]) * load(weight_scales + output);
     return multiply_added(start, __builtin_convertvector(exact, Floats), scale);
   }
-  RF_INLINE void put(Floats value, int output, int lane) const {
-    if (args.relu) value = positive(value);
-    store(args.out + std::ptrdiff_t{output} * args.lanes + lane, value);
+  // Count outputs from an even one on, of kWidth lanes; `valid` of them are there.
+  template <int Count>
+  RF_INLINE void put(Floats (&values)[Count], int output, int lane, int valid) const {
+    RF_UNROLL
+    for (int n = 0; n < Count; ++n) {
+      if (args.relu) values[n] = positive(values[n]);
+    }
+    if (!args.out_pairs) {
+      float* to = static_cast<float*>(args.out) + std::ptrdiff_t{output} * args.lanes + lane;
+      RF_UNROLL
+      for (int n = 0; n < Count; ++n) {
+        if (n < valid) store(to + std::ptrdiff_t{n} * args.lanes, values[n]);
+      }
+      return;
+    }
+    auto* to =
+        static_cast<std::uint32_t*>(args.out) + std::ptrdiff_t{output} / 2 * args.lanes + lane;
+    RF_UNROLL
+    for (int n = 0; n < Count; n += 2) {
+      if (n >= valid) break;
+      const Floats high = n + 1 < Count ? values[n + 1 < Count ? n + 1 : n] : Floats{};
+      store(to + std::ptrdiff_t{n / 2} * args.lanes,
+            bfloat16_pairs(values[n], n + 1 < valid ? high : Floats{}));
+    }
   }
   RF_INLINE void put_outputs(Floats value, int output, int count) const {
+    if (count <= 0) return;
     if (args.relu) value = positive(value);
-    store_first(args.out + output, value, count);
+    if (!args.out_pairs) return store_first(static_cast<float*>(args.out) + output, value, count);
+    store_rounded(static_cast<std::uint32_t*>(args.out) + output / 2, first_of(value, count), count);
   }
 };
 
@@ -367,18 +349,21 @@ void linear_block(const std::uint32_t* words, const Layout& layout, const Kind& 
     if (half) step([&](int m) { return kind.at_half(num_whole, lane + m * kWidth); });
   }
   RF_UNROLL
-  for (int n = 0; n < NumOutputs; ++n) {
-    if (n >= num_valid) break;
+  for (int m = 0; m < LaneRegisters; ++m) {
+    const int at = lane + m * kWidth;
+    Floats values[NumOutputs];
     RF_UNROLL
-    for (int m = 0; m < LaneRegisters; ++m) {
-      const int at = lane + m * kWidth;
+    for (int n = 0; n < NumOutputs; ++n) {
       if constexpr (Kind::kIsInteger) {
-        finish.put(finish.scaled(sums[n][m], output + n, at, finish.start(output + n, at)),
-                   output + n, at);
+        values[n] = Floats{};
+        if (n < num_valid) {
+          values[n] = finish.scaled(sums[n][m], output + n, at, finish.start(output + n, at));
+        }
       } else {
-        finish.put(sums[n][m], output + n, at);
+        values[n] = sums[n][m];
       }
     }
+    finish.put(values, output, at, num_valid);
   }
 }
 
@@ -444,12 +429,13 @@ void linear_single(const std::uint32_t* words, const Layout& layout, const Kind&
   RF_UNROLL
   for (int m = 0; m < LaneRegisters; ++m) {
     const int at = lane + m * kWidth;
-    const Floats start = finish.start(output, at);
+    Floats value[1] = {finish.start(output, at)};
     if constexpr (Kind::kIsInteger) {
-      finish.put(finish.scaled(chains_sum(sums[m]), output, at, start), output, at);
+      value[0] = finish.scaled(chains_sum(sums[m]), output, at, value[0]);
     } else {
-      finish.put(chains_sum(sums[m]) + start, output, at);
+      value[0] = chains_sum(sums[m]) + value[0];
     }
+    finish.put(value, output, at, 1);
   }
 }
 
@@ -593,7 +579,11 @@ inline std::size_t linear_scratch_bytes(int num_inputs, int lanes, Precision pre
     case Precision::kFloat32:
       return 0;
     case Precision::kBFloat16:
-      return BFloat16::kReadsPairs ? 0 : 4 * words;
+#if defined(__AVX512BF16__)
+      return 4 * words;
+#else
+      return 0;
+#endif
     case Precision::kInt8:
       return 4 * (words + 2 * std::size_t(lanes));
   }
@@ -606,25 +596,35 @@ inline void linear(const LinearArgs& args) {
   const Layout layout(matrix.num_outputs, matrix.num_inputs, matrix.precision);
   const auto* packed = static_cast<const std::uint32_t*>(matrix.data);
   auto* scratch = static_cast<std::uint32_t*>(args.scratch);
+  const auto* in = static_cast<const float*>(args.in);
   switch (matrix.precision) {
     case Precision::kFloat32: {
-      const Float32 kind{args.in, args.lanes};
+      const Float32 kind{in, args.lanes};
       return linear_of(packed, layout, kind, Finish<Float32>{args, kind});
     }
     case Precision::kBFloat16: {
+      if (args.in_pairs) {
+        const BFloat16 kind{static_cast<const std::uint32_t*>(args.in), args.lanes};
+        return linear_of(packed, layout, kind, Finish<BFloat16>{args, kind});
+      }
 #if defined(__AVX512BF16__)
-      round_inputs(args.in, matrix.num_inputs, args.lanes, scratch);
+      if (args.lanes == 1) {
+        round_values(in, matrix.num_inputs, scratch);
+      } else {
+        round_rows(in, matrix.num_inputs, args.lanes, scratch);
+      }
       const BFloat16 kind{scratch, args.lanes};
-#else
-      const BFloat16 kind{args.in, args.lanes, matrix.num_inputs};
-#endif
       return linear_of(packed, layout, kind, Finish<BFloat16>{args, kind});
+#else
+      const BFloat16Weights kind{in, args.lanes, matrix.num_inputs};
+      return linear_of(packed, layout, kind, Finish<BFloat16Weights>{args, kind});
+#endif
     }
     case Precision::kInt8: {
       const std::ptrdiff_t num_words = std::ptrdiff_t{layout.num_steps} * args.lanes;
       auto* scales = reinterpret_cast<float*>(scratch + num_words);
       auto* zeros = reinterpret_cast<std::int32_t*>(scales + args.lanes);
-      quantise_inputs(args.in, matrix.num_inputs, args.lanes, scratch, scales, zeros);
+      quantise_inputs(in, matrix.num_inputs, args.lanes, scratch, scales, zeros);
       const Int8 kind{scratch, args.lanes, scales, zeros};
       return linear_of(
           packed, layout, kind,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels.hpp"
+#include "pairs.hpp"
 #include "simd.hpp"
 
 namespace recfunnel::RECFUNNEL_SET {
@@ -17,6 +18,7 @@ struct Format;
 template <>
 struct Format<Storage::kFloat32> {
   static constexpr int kPerWord = 1, kHeaderBytes = 0;
+  static constexpr bool kIsBFloat16 = false;
   template <int I>
   static Floats decode(Words words) {
     return as_floats(words);
@@ -27,6 +29,7 @@ template <>
 struct Format<Storage::kBFloat16> {
   using Part = Halves;
   static constexpr int kPerWord = 2, kHeaderBytes = 0;
+  static constexpr bool kIsBFloat16 = true;
   template <int I>
   RF_INLINE static Floats decode(Words words) {
     return I == 0 ? low_bfloat16(words) : high_bfloat16(words);
@@ -37,6 +40,7 @@ template <>
 struct Format<Storage::kFloat16> {
   using Part = Halves;
   static constexpr int kPerWord = 2, kHeaderBytes = 0;
+  static constexpr bool kIsBFloat16 = false;
   template <int I>
   RF_INLINE static Floats decode(Words words) {
     return from_float16(I == 0 ? words : words >> 16);
@@ -47,6 +51,7 @@ template <>
 struct Format<Storage::kInt8> {
   using Part = Bytes;
   static constexpr int kPerWord = 4, kHeaderBytes = 4;  // the scale
+  static constexpr bool kIsBFloat16 = false;
   template <int I>
   RF_INLINE static Floats decode(Words words) {
     return __builtin_convertvector(as_ints(words << (24 - 8 * I)) >> 24, Floats);
@@ -77,11 +82,58 @@ RF_INLINE const std::byte* row_of(const Table& table, std::int64_t row) {
   return table.data + row * table.row_bytes;
 }
 
-// Columns [start, start + width) of kWidth rows, to kWidth lanes of a tile: 16 bytes of each row at
-// a time, transposed as words, then decoded. Nothing past a row's last value is read.
+// Value I of the 4 · kPerWord of each lane that four words hold.
+template <class Format, int I>
+RF_INLINE Floats value_of(const Words (&words)[4], const float* scales) {
+  constexpr int kPer = Format::kPerWord;
+  const Floats value = Format::template decode<I % kPer>(words[I / kPer]);
+  if constexpr (Format::kHeaderBytes != 0) return value * load(scales);
+  return value;
+}
+
+// Where gathered values go: float32, for kWidth lanes of a tile.
 template <class Format>
+struct ToFloats {
+  float* out;
+  int lanes;
+
+  // The first `count` of the words' values, from row `first` on.
+  RF_INLINE void put(int first, const Words (&words)[4], const float* scales, int count) const {
+    float* to = out + std::ptrdiff_t{first} * lanes;
+    for_each_constant<4 * Format::kPerWord>([&](auto i) {
+      constexpr int kI = decltype(i)::value;
+      if (kI < count) store(to + std::ptrdiff_t{kI} * lanes, value_of<Format, kI>(words, scales));
+    });
+  }
+};
+
+// The same, pairs.
+template <class Format>
+struct ToPairs {
+  std::uint32_t* out;
+  int lanes;
+
+  RF_INLINE void put(int first, const Words (&words)[4], const float* scales, int count) const {
+    std::uint32_t* to = out + std::ptrdiff_t{first} / 2 * lanes;
+    for_each_constant<2 * Format::kPerWord>([&](auto i) {
+      constexpr int kI = decltype(i)::value;
+      if (2 * kI >= count) return;
+      if constexpr (Format::kIsBFloat16) {
+        store(to + std::ptrdiff_t{kI} * lanes, words[kI]);
+      } else {
+        store(to + std::ptrdiff_t{kI} * lanes,
+              bfloat16_pairs(value_of<Format, 2 * kI>(words, scales),
+                             value_of<Format, 2 * kI + 1>(words, scales)));
+      }
+    });
+  }
+};
+
+// Columns [start, start + width) of kWidth rows: 16 bytes of each row at a time, transposed as
+// words, then decoded. Nothing past a row's last value is read; zeros stand for it.
+template <class Format, class To>
 RF_INLINE void gather_lanes(const Table& table, const std::int64_t* rows, int start, int width,
-                            int lanes, float* out) {
+                            To to) {
   constexpr int kBytes = 4 / Format::kPerWord;
   const std::byte* columns[kWidth];
   alignas(64) float scales[kWidth];
@@ -92,23 +144,6 @@ RF_INLINE void gather_lanes(const Table& table, const std::int64_t* rows, int st
     columns[lane] = row + Format::kHeaderBytes + std::ptrdiff_t{start} * kBytes;
   }
   const std::ptrdiff_t readable = (std::ptrdiff_t{table.dim} - start) * kBytes;
-
-  const auto decode = [&](Words(&words)[4], float* to, int count) {
-    const auto put = [&](int i, Floats value) {
-      if constexpr (Format::kHeaderBytes != 0) value *= load(scales);
-      if (i < count) store(to + std::ptrdiff_t{i} * lanes, value);
-    };
-    RF_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      constexpr int kPer = Format::kPerWord;
-      put(i * kPer, Format::template decode<0>(words[i]));
-      if constexpr (kPer > 1) put(i * kPer + 1, Format::template decode<1>(words[i]));
-      if constexpr (kPer > 2) {
-        put(i * kPer + 2, Format::template decode<2>(words[i]));
-        put(i * kPer + 3, Format::template decode<3>(words[i]));
-      }
-    }
-  };
 
   constexpr int kStep = 4 * Format::kPerWord;  // values in 16 bytes
   int first = 0;
@@ -122,11 +157,10 @@ RF_INLINE void gather_lanes(const Table& table, const std::int64_t* rows, int st
       });
     }
     transpose_quads(words);
-    float* to = out + std::ptrdiff_t{first} * lanes;
     if (width - first >= kStep) {
-      decode(words, to, kStep);
+      to.put(first, words, scales, kStep);
     } else {
-      decode(words, to, width - first);
+      to.put(first, words, scales, width - first);
     }
   }
   if (first < width) {
@@ -139,7 +173,7 @@ RF_INLINE void gather_lanes(const Table& table, const std::int64_t* rows, int st
       });
     }
     transpose_quads(words);
-    decode(words, out + std::ptrdiff_t{first} * lanes, count);
+    to.put(first, words, scales, count);
   }
 }
 
@@ -195,9 +229,9 @@ RF_INLINE Floats row_values(const std::byte* values, std::ptrdiff_t first, int c
   }
 }
 
-// Columns of one row, as they lie.
-template <class Format>
-RF_INLINE void copy_row(const std::byte* row, int start, int width, float* out) {
+// Columns of one row, as they lie, kWidth at a time or fewer: put(first, values, count).
+template <class Format, class Put>
+RF_INLINE void read_row(const std::byte* row, int start, int width, Put put) {
   const std::byte* values =
       row + Format::kHeaderBytes + std::ptrdiff_t{start} * (4 / Format::kPerWord);
   Floats scale = broadcast(1.0f);
@@ -207,11 +241,10 @@ RF_INLINE void copy_row(const std::byte* row, int start, int width, float* out) 
   };
   int first = 0;
   for (; first + kWidth <= width; first += kWidth) {
-    store(out + first, scaled(row_values<Format>(values, first)));
+    put(first, scaled(row_values<Format>(values, first)), kWidth);
   }
   if (first < width) {
-    const int count = width - first;
-    store_first(out + first, scaled(row_values<Format>(values, first, count)), count);
+    put(first, scaled(row_values<Format>(values, first, width - first)), width - first);
   }
 }
 
@@ -219,15 +252,36 @@ inline void gather_columns(const Table& table, const std::int64_t* rows, int sta
                            int lanes, float* out) {
   with_format(table.storage, [&](auto format) {
     using Format = decltype(format);
-    if (lanes == 1) return copy_row<Format>(row_of(table, rows[0]), start, width, out);
+    if (lanes == 1) {
+      return read_row<Format>(row_of(table, rows[0]), start, width,
+                              [out](int first, Floats values, int count) {
+                                store_first(out + first, values, count);
+                              });
+    }
     for (int lane = 0; lane < lanes; lane += kWidth) {
-      gather_lanes<Format>(table, rows + lane, start, width, lanes, out + lane);
+      gather_lanes<Format>(table, rows + lane, start, width, ToFloats<Format>{out + lane, lanes});
     }
   });
 }
 
 inline void gather(const Table& table, const std::int64_t* rows, int lanes, float* out) {
   gather_columns(table, rows, 0, table.dim, lanes, out);
+}
+
+inline void gather_pairs(const Table& table, const std::int64_t* rows, int lanes,
+                         std::uint32_t* out) {
+  with_format(table.storage, [&](auto format) {
+    using Format = decltype(format);
+    if (lanes == 1) {
+      return read_row<Format>(row_of(table, rows[0]), 0, table.dim,
+                              [out](int first, Floats values, int count) {
+                                store_rounded(out + first / 2, values, count);
+                              });
+    }
+    for (int lane = 0; lane < lanes; lane += kWidth) {
+      gather_lanes<Format>(table, rows + lane, 0, table.dim, ToPairs<Format>{out + lane, lanes});
+    }
+  });
 }
 
 // Into the second-level cache: a block of rows is fetched while the one before is computed, and

@@ -171,6 +171,15 @@ RF_INLINE void store_first(float* to, Floats value, int count) {
   for (int i = 0; i < count; ++i) to[i] = value[i];
 }
 #endif
+// The first `count` values, zeros after them.
+RF_INLINE Floats first_of(Floats value, int count) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_mov_ps(first_lanes(count), value);
+#else
+  for (int i = count; i < kWidth; ++i) value[i] = 0.0f;
+  return value;
+#endif
+}
 RF_INLINE Words load_first(const std::uint32_t* from, int count) {
   return as_words(load_first(reinterpret_cast<const float*>(from), count));
 }
@@ -269,6 +278,19 @@ RF_INLINE Words bfloat16_pairs(Floats low, Floats high) {
 #endif
 }
 
+// Nearest bfloat16 of the first `count` values, one after the other; a last half word past an odd
+// count becomes that of the next value.
+RF_INLINE void store_rounded(std::uint32_t* to, Floats value, int count) {
+  const int num_halves = count + count % 2;
+#if defined(__AVX512BF16__)
+  _mm256_mask_storeu_epi16(to, first_lanes(num_halves),
+                           reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
+#else
+  const Words rounded = to_bfloat16(value);
+  for (int i = 0; i < num_halves; i += 2) to[i / 2] = rounded[i] | (rounded[i + 1] << 16);
+#endif
+}
+
 // Calls `call` with an integral constant equal to `count`, which is 1 .. Most.
 template <int Value>
 struct Constant {
@@ -280,6 +302,15 @@ RF_INLINE void with_constant(int count, Call call) {
     if (count < Most) return with_constant<Most - 1>(count, call);
   }
   call(Constant<Most>{});
+}
+
+// Calls call(Constant<0>), ..., call(Constant<Count - 1>).
+template <int Count, int From = 0, class Call>
+RF_INLINE void for_each_constant(Call call) {
+  if constexpr (From < Count) {
+    call(Constant<From>{});
+    for_each_constant<Count, From + 1>(call);
+  }
 }
 
 RF_INLINE int smaller(int x, int y) { return x < y ? x : y; }

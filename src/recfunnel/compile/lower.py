@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recfunnel.compile.lower_fingerprint import fingerprint
+from recfunnel.compile.lower_pairs import buffers_of_pairs
 from recfunnel.compile.lower_storage import to_storage
 from recfunnel.compile.lower_tiles import Arenas, Buffers, Place
 from recfunnel.compile.program import (
@@ -87,7 +88,8 @@ def lower(
         graph: what is computed; its score may be wider than 1 (to compile records, say).
         parameters: by name.
         schema: features it is called with, for messages.
-        precisions: of layers, by position; float32 for the rest.
+        precisions: of layers, and of dots (bfloat16, where nothing else reads their vectors in
+            float32), by position; float32 for the rest.
         storages: of tables, by name; float32 for the rest.
 
     Returns:
@@ -159,7 +161,18 @@ class _Lowering:
         result = self.places[self.score]
         if not result.per_block:
             result = self._for_block(result)
+        steps, widths = self.buffers.steps[True], self.buffers.widths
+        self.buffers.pairs = buffers_of_pairs(steps, widths, result, self._bfloat16_dots())
         return self.buffers.finish(result)
+
+    def _bfloat16_dots(self) -> set[Place]:
+        """Results of dots that may read their vectors in bfloat16."""
+        return {
+            self.places[position]
+            for position, precision in self.precisions.items()
+            if precision == "bfloat16" and position in self.places
+            if isinstance(self.nodes[position], PairDots | CrossDots)
+        }
 
     def _count_uses(self) -> list[int]:
         """How often each node is read by nodes the score depends on; 0 means it is not needed."""

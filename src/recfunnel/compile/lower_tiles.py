@@ -46,6 +46,8 @@ class Buffers:
     steps: dict[bool, list[tuple[Callable[..., AnyStep], dict[str, Any]]]] = field(
         default_factory=lambda: {False: [], True: []}
     )
+    pairs: set[int] = field(default_factory=set)
+    """Buffers kept as bfloat16, two numbers a row."""
 
     def new(self, width: int, *, per_block: bool) -> Place:
         """A new buffer, whole."""
@@ -68,10 +70,12 @@ class Buffers:
             sizes[per_block] = self._share_rows(rows, result, per_block=per_block)
 
         def tile(place: Place) -> Tile:
+            pairs = place.buffer in self.pairs
             return Tile(
                 per_block=place.per_block,
-                row=rows[place.buffer] + place.start,
+                row=rows[place.buffer] + (place.start // 2 if pairs else place.start),
                 width=place.width,
+                pairs=pairs,
             )
 
         def finished(step: Callable[..., AnyStep], fields: dict[str, Any]) -> AnyStep:
@@ -93,10 +97,12 @@ class Buffers:
         size = 0
         for buffer, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
             placed = [taken for taken in placed if taken[2] >= first]
-            row = _first_gap(((s, e) for s, e, _ in sorted(placed)), self.widths[buffer], align)
+            width = self.widths[buffer]
+            num_rows = (width + 1) // 2 if buffer in self.pairs else width
+            row = _first_gap(((s, e) for s, e, _ in sorted(placed)), num_rows, align)
             rows[buffer] = row
-            placed.append((row, row + self.widths[buffer], last))
-            size = max(size, row + self.widths[buffer])
+            placed.append((row, row + num_rows, last))
+            size = max(size, row + num_rows)
         return size
 
     def _lives(self, result: Place, *, per_block: bool) -> dict[int, tuple[int, int]]:

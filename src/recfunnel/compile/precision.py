@@ -6,9 +6,11 @@ Letters: K inputs of a layer.
 from recfunnel.compile.program import Precision, Storage
 from recfunnel.compile.widths import Parameters, node_widths
 from recfunnel.core.graph import (
+    CrossDots,
     CrossLinear,
     Linear,
     Lookup,
+    PairDots,
     Pool,
     RankingGraph,
     ScaledLinear,
@@ -32,7 +34,7 @@ class Precisions(Value, frozen=True):
     """Precision of each layer and storage of each table; float32 for what is not named.
 
     Args:
-        layers: by position in the graph.
+        layers: by position in the graph; those of dots among them.
         tables: by parameter name.
         too_wide: positions of layers that were wished in int8 and have too many inputs for it.
     """
@@ -52,10 +54,10 @@ def choose_precisions(
     """Say which layers and tables are kept how.
 
     Layers of at least `SMALLEST_K` inputs take the wished precision when they are computed for
-    every candidate. What is done once a query stays float32 but for layers of at least
-    `SMALLEST_WEIGHT` weights, which take bfloat16, not int8; so do layers of more inputs than int8
-    can add up, `MOST_INT8_INPUTS`. Dots stay float32, whose two factors
-    would both be rounded. Tables of lookups and pools take the wished storage; others are float32.
+    every candidate, and dots take bfloat16, if layers do not stay float32. What is done once a
+    query stays float32 but for layers of at least `SMALLEST_WEIGHT` weights, which take bfloat16,
+    not int8; so do layers of more inputs than int8 can add up, `MOST_INT8_INPUTS`. Tables of
+    lookups and pools take the wished storage; others are float32.
 
     Args:
         graph: compiled.
@@ -78,6 +80,9 @@ def choose_precisions(
                 is_wide = layers == "int8" and not once and inputs > MOST_INT8_INPUTS
                 too_wide += [position] if is_wide else []
                 chosen[position] = "bfloat16" if once or is_wide else layers
+        elif isinstance(op, PairDots | CrossDots) and layers != "float32":
+            if sides[position] != "context":
+                chosen[position] = "bfloat16"
         elif isinstance(op, Lookup | Pool) and tables != "float32":
             stored[op.table] = tables
     return Precisions(layers=chosen, tables=stored, too_wide=tuple(too_wide))

@@ -3,6 +3,7 @@
 Two lists. The `query` list runs once a query, on what is known of its context; the `block` list for
 each block of candidates. A tile is some rows of its list's arena, one number a row for each
 candidate of the block (one in all at the query list). A block instruction may read query tiles.
+What a block's layers and dots read in bfloat16 alone is kept so, two numbers a row.
 
 An instruction's name and fields are those of the machine's method that takes it.
 
@@ -36,12 +37,14 @@ class Tile(Value, frozen=True, array_like=True):
     Args:
         per_block: of the block's arena; false means the query's.
         row: first.
-        width: how many.
+        width: how many numbers a candidate has.
+        pairs: they are kept as bfloat16, two a row.
     """
 
     per_block: bool
     row: int
     width: int
+    pairs: bool = False
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
@@ -197,7 +200,7 @@ class CopyTile(Step, frozen=True, tag="copy"):
 
 
 class DotsOfPairs(Step, frozen=True, tag="pair_dots"):
-    """Dots of all unordered pairs of the vectors of x."""
+    """Dots of all unordered pairs of the vectors of x, in bfloat16 where x is kept so."""
 
     out: Tile
     x: Tile
@@ -205,7 +208,10 @@ class DotsOfPairs(Step, frozen=True, tag="pair_dots"):
 
 
 class DotsAcross(Step, frozen=True, tag="cross_dots"):
-    """Dots of each vector of x with each of y, x outermost; y may be a query tile."""
+    """Dots of each vector of x with each of y, x outermost; y may be a query tile.
+
+    They are in bfloat16 where x is kept so; a query's y is rounded then.
+    """
 
     out: Tile
     x: Tile

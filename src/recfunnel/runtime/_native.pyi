@@ -33,7 +33,7 @@ class Program:
     """
 
     def __init__(
-        self, query_rows: int, block_rows: int, result: tuple[bool, int, int], isa: str = ""
+        self, query_rows: int, block_rows: int, result: tuple[bool, int, int, bool], isa: str = ""
     ) -> None: ...
     @property
     def isa(self) -> str:
