@@ -628,11 +628,16 @@ def test_a_damaged_program_is_refused_before_it_runs() -> None:
 def test_layers_wider_than_int8_adds_up_are_refused(num_inputs: int) -> None:
     from recfunnel.runtime import _native
 
-    program = _native.Program(num_inputs, num_inputs + 1, (True, 0, 1))
+    program = _native.Program(num_inputs, num_inputs + 1, (True, 0, 1, False))
     program.array("layer", np.ones((1, num_inputs), np.float32))
-    layer = {"out": (True, 0, 1), "x": (True, 1, num_inputs), "weight": "layer", "built": False}
+    layer = {
+        "out": (True, 0, 1, False),
+        "x": (True, 1, num_inputs, False),
+        "weight": "layer",
+        "built": False,
+    }
     rest = {"bias": "", "bias_at": None, "addend": None, "relu": False}
-    slot = {"slot": "made", "y": (False, 0, num_inputs), "weight": "layer", "base": ""}
+    slot = {"slot": "made", "y": (False, 0, num_inputs, False), "weight": "layer", "base": ""}
 
     def make(precision: str) -> None:
         program.linear(**layer, **rest, precision=precision)  # type: ignore[attr-defined]
