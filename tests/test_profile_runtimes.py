@@ -1,11 +1,14 @@
 """Of runtimes that rank alike, each call uses the fastest, and that is what is planned with."""
 
+import dataclasses
+
 import numpy as np
 
 from recfunnel.core.pipeline import Mapping, Path, Station, pipeline_of
 from recfunnel.core.results import LatencyProfile
 from recfunnel.profile.request import HAND_OVER, RESTED
 from recfunnel.profile.runtimes import fastest_runtimes
+from recfunnel.runtime.timing import FUSED_CALL, TOP_K
 
 SIZES = (64, 512)
 INPUTS: dict[str, tuple[str, ...]] = {"front": (), "rerank": ("front",)}
@@ -69,6 +72,21 @@ def test_a_path_is_told_the_runtime_of_every_model_it_calls() -> None:
     alone = Mapping(stations=(Station(platform="cpu", num_stages=1),))
     short = Path(pipeline=pipeline_of(("rerank",), (64, 10)), mapping=alone)
     assert dict(choice.named(short, INPUTS).runtimes) == {"front": "quick", "rerank": "steady"}
+
+
+def test_a_time_inside_a_call_is_compared_with_the_call_added_and_others_with_the_selection() -> (
+    None
+):
+    """Inside 1 s of a call of 5 s against 4 s with a selection of 3 s; then with one of 1 s."""
+    inside = dataclasses.replace(profile("front", "quick", 1.0, 1.0), fused_sizes=SIZES)
+    outside = profile("front", "steady", 4.0, 4.0)
+    around = profile(FUSED_CALL, "", 5.0, 5.0)
+    for selection_s, chosen in ((3.0, "quick"), (1.0, "steady")):
+        select = profile(TOP_K, "", selection_s, selection_s)
+        merged, choice = fastest_runtimes([inside, outside, around, select])
+
+        assert set(choice.fastest.values()) == {chosen}
+        assert merged[0].fused_sizes == (SIZES if chosen == "quick" else ())
 
 
 def test_modelled_profiles_name_no_runtime() -> None:

@@ -1,5 +1,8 @@
 """Service times of stations: sums over calls that belong to one query."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,9 +10,10 @@ from recfunnel.core.arrays import DoubleArray
 from recfunnel.core.errors import InvalidInput, StudyError
 from recfunnel.core.pipeline import Mapping, Path, Station, pipeline_of, stage_scorers
 from recfunnel.core.results import LatencyProfile
+from recfunnel.plan.service import StationCurves
 from recfunnel.profile.request import BUSY, HAND_OVER, RESTED
 from recfunnel.profile.service import draw_service
-from recfunnel.runtime.timing import TOP_K
+from recfunnel.runtime.timing import FUSED_CALL, TOP_K
 
 INPUTS: dict[str, tuple[str, ...]] = {"a": (), "side": (), "b": ("side",)}
 PIPELINE = pipeline_of(("a", "b"), (100, 40, 5))
@@ -139,3 +143,37 @@ def test_between_busy_and_rested_the_times_are_mixed_by_utilisation() -> None:
     assert total_s(RESTED.utilisation) == pytest.approx(3.99)
     assert total_s(1.0) == pytest.approx(1.99)
     assert total_s(0.0) == pytest.approx(1.99 + 1.2 * 2.0)
+
+
+def inside(model: str, samples: list[float], fused_sizes: tuple[int, ...] = (1, 101)) -> Any:
+    return dataclasses.replace(profile(model, samples), fused_sizes=fused_sizes)
+
+
+def test_a_station_whose_models_run_in_one_call_pays_that_call_once_and_no_selection() -> None:
+    profiles = [*fixed(1), inside("a", [2.0]), inside("side", [20.0]), inside("b", [200.0])]
+    profiles.append(profile(FUSED_CALL, [5000.0]))
+    service_s = draw_service(TOGETHER, SCORERS, profiles, np.ones(3), np.random.default_rng(0))
+
+    np.testing.assert_allclose(service_s, 10_000 + 5000 + 2 + 20 + 200)
+
+
+def test_one_model_that_runs_elsewhere_makes_the_station_run_stage_by_stage() -> None:
+    profiles = [*fixed(1), inside("a", [2.0]), profile(FUSED_CALL, [5000.0])]
+    service_s = draw_service(TOGETHER, SCORERS, profiles, np.ones(3), np.random.default_rng(0))
+
+    np.testing.assert_allclose(service_s, 10_000 + (2 + 5000 + 1000) + (10 + 100 + 1000))
+
+
+def test_the_search_prices_a_station_as_the_simulator_does() -> None:
+    """Both ways, and where only the larger sizes were timed inside the call of all stages."""
+    for sizes in ((), (1, 101), (101,)):
+        rng = np.random.default_rng(1)
+        names = ("a", "side", "b", TOP_K, FUSED_CALL, HAND_OVER)
+        draws = {name: rng.uniform(1, 2, 64).tolist() for name in names}
+        profiles = [inside(name, draws[name], sizes) for name in ("a", "side", "b")]
+        profiles += [profile(name, draws[name]) for name in names[3:]]
+        curves = StationCurves(profiles, INPUTS, np.ones(1))
+        curve = curves.station(PIPELINE, range(2), 0, "cpu", 1)
+        drawn = draw_service(TOGETHER, SCORERS, profiles, np.ones(200_000), rng)
+
+        assert curve.mean() == pytest.approx(drawn.mean(), rel=1e-3)

@@ -61,6 +61,8 @@ class LatencyProfile:
         source: `measured` on this machine or `modelled`.
         notes: what disturbed the measurement, in words.
         runtime: what ran the model; empty where that means nothing.
+        fused_sizes: of the batch sizes, those timed inside a call that runs all stages of a
+            station: the time is that of scoring and selecting, without the call itself.
     """
 
     model: str
@@ -71,6 +73,7 @@ class LatencyProfile:
     source: ProfileSource
     notes: tuple[str, ...] = ()
     runtime: str = ""
+    fused_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if np.any(np.diff(self.batch_sizes) <= 0) or not self.batch_sizes.size:
@@ -82,6 +85,13 @@ class LatencyProfile:
             )
         if not (self.latency_s > 0).all():
             raise InvalidInput(f"{self.model!r} has service times that are not above 0")
+
+    def is_fused(self, num_items: int) -> bool:
+        """Whether a call with so many items is timed inside a call that runs all stages."""
+        if not self.fused_sizes or num_items in self.fused_sizes:
+            return bool(self.fused_sizes)
+        right = int(np.searchsorted(self.batch_sizes, num_items))
+        return right < self.batch_sizes.size and int(self.batch_sizes[right]) in self.fused_sizes
 
     def samples(self, num_items: int) -> DoubleArray:
         """(R,) rising service times of a call with `num_items`.

@@ -17,8 +17,8 @@ from recfunnel.core.pipeline import Pipeline, stage_scorers
 from recfunnel.core.results import LatencyProfile
 from recfunnel.core.seeds import rng_for
 from recfunnel.core.workload import sizes_for
+from recfunnel.profile.overheads import overheads
 from recfunnel.profile.request import HAND_OVER
-from recfunnel.runtime.timing import TOP_K
 
 GRID_SIZE = 1024
 """G. The 99th percentile of a curve lies between its 10th and 11th point from the end."""
@@ -28,12 +28,14 @@ class StationCurves:
     """Curves of any run of consecutive stages, from the profiles of single calls.
 
     The rules are those of `recfunnel.profile.service.draw_service`: a station takes a query over,
-    then each stage calls its scorers one after another and selects. A grid point stands for one
-    profiled query, the same in every model's profile; selection and hand-over have luck of their
-    own, paired with the grid in a fixed random order (a Latin hypercube: every mean is exact).
+    then each stage calls its scorers one after another and selects, or all stages are one call. A
+    grid point stands for one profiled query, the same in every model's profile; hand-over,
+    selection and the call of all stages have luck of their own, paired with the grid in a fixed
+    random order (a Latin hypercube: every mean is exact).
 
     Args:
-        profiles: of each model, of `top_k` and of `hand_over`, for each thread count used.
+        profiles: of each model, of `top_k`, of `hand_over` and, where models were timed inside it,
+            of `fused_call`, for each thread count used.
         score_inputs: for each model, the models whose scores it reads.
         fractions: (L,), sizes of queries as fractions (0, 1] of the pipeline's candidates.
     """
@@ -78,9 +80,12 @@ class StationCurves:
         where = (platform, num_threads)
         ones = (1,) * self._fractions.size
         total = self._call(HAND_OVER, ones, *where)[:, luck_order(f"hand over {number}")]
-        for index in stages:
+        besides = overheads(pipeline, scorers, stages, lambda model: self._profile(model, *where))
+        for index, names in zip(stages, besides, strict=True):
             num_in = pipeline.stages[index].num_in
-            total = total + self._stage(scorers[index], num_in, num_candidates, index, *where)
+            total = total + self._stage(
+                scorers[index], names, num_in, num_candidates, index, *where
+            )
         if len(stages) == len(pipeline.stages):
             total.sort(axis=1)
         return total
@@ -88,20 +93,25 @@ class StationCurves:
     def _stage(
         self,
         scorers: tuple[str, ...],
+        besides: tuple[str, ...],
         num_in: int,
         num_candidates: int,
         index: int,
         platform: str,
         num_threads: int,
     ) -> DoubleArray:
-        key = (scorers, num_in, num_candidates, index, platform, num_threads)
+        key = (scorers, besides, num_in, num_candidates, index, platform, num_threads)
         if key not in self._stages:
             # A query with fewer candidates than a stage may read brings all it has.
             sizes = np.minimum(sizes_for(self._fractions, num_candidates), num_in)
             counts = tuple(int(size) for size in sizes)
-            selection = self._call(TOP_K, counts, platform, num_threads)
-            calls = [self._call(model, counts, platform, num_threads) for model in scorers]
-            self._stages[key] = sum(calls, selection[:, luck_order(f"top k {index}")])
+            total = np.zeros((self._fractions.size, GRID_SIZE))
+            for model in scorers:
+                total = total + self._call(model, counts, platform, num_threads)
+            for name in besides:
+                own = self._call(name, counts, platform, num_threads)
+                total = total + own[:, luck_order(f"{name.replace('_', ' ')} {index}")]
+            self._stages[key] = total
         return self._stages[key]
 
     def _call(
@@ -109,14 +119,18 @@ class StationCurves:
     ) -> DoubleArray:
         key = (model, counts, platform, num_threads)
         if key not in self._calls:
-            profile = self._profiles.get((model, platform, num_threads))
-            if profile is None:
-                raise StudyError(
-                    f"{model!r} has no profile on {platform!r} with {num_threads} threads; "
-                    "profile it or take that thread count out of the search space"
-                )
+            profile = self._profile(model, platform, num_threads)
             self._calls[key] = np.stack([_call_times(profile, count) for count in counts])
         return self._calls[key]
+
+    def _profile(self, model: str, platform: str, num_threads: int) -> LatencyProfile:
+        found = self._profiles.get((model, platform, num_threads))
+        if found is None:
+            raise StudyError(
+                f"{model!r} has no profile on {platform!r} with {num_threads} threads; "
+                "profile it or take that thread count out of the search space"
+            )
+        return found
 
 
 def _call_times(profile: LatencyProfile, num_items: int) -> DoubleArray:

@@ -29,7 +29,7 @@ from recfunnel.runtime.clock import now_s
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.messages import Call, TimeCalls, Timed
 from recfunnel.runtime.noise import Disturbance, disturbance, read_machine
-from recfunnel.runtime.timing import TOP_K
+from recfunnel.runtime.timing import FUSED_CALL, TOP_K
 
 _ROUND_S = 0.5
 """A round is judged as a whole: long enough to see what others used of the machine."""
@@ -58,8 +58,9 @@ def measure_profiles(
         progress: told about samples taken.
 
     Returns:
-        For each number of threads, a profile of each model on each of its runtimes and of `top_k`,
-        busy and rested, of `hand_over` and of `wake_up`.
+        For each number of threads, a profile of each model on each of its runtimes, of `top_k` and,
+        where a runtime runs all stages in one call, of `fused_call`, busy and rested; of
+        `hand_over` and of `wake_up`.
 
     Raises:
         WorkerError: a process died, failed or fell silent.
@@ -106,6 +107,18 @@ class _Session:
         self.calls = [(model, size) for model in self.models for size in request.sizes[model]]
         if self.runtime == first:  # selecting is the same on all
             self.calls += [(TOP_K, size) for size in request.all_sizes]
+        if self.fused and self.runtime == self._first_fused():
+            self.calls += [(FUSED_CALL, size) for size in request.all_sizes]
+
+    @property
+    def fused(self) -> bool:
+        """Whether stages are timed inside the call that runs all of them."""
+        return self.engine.setup.runtimes[self.runtime].fused
+
+    def _first_fused(self) -> str:
+        setup, request = self.engine.setup, self.request
+        names = (n for n, spec in setup.runtimes.items() if spec.fused)
+        return next(n for n in names if request.models_on(n, setup.first_runtime))
 
     @property
     def num_servers(self) -> int:
@@ -233,10 +246,16 @@ class _Session:
                     latency_s=seconds[mine],
                     source="measured",
                     notes=(*words(disturbed, missing, self.rounds), *self.engine.notes),
-                    runtime="" if model == TOP_K else self.runtime,
+                    runtime="" if model in (TOP_K, FUSED_CALL) else self.runtime,
+                    fused_sizes=self._fused_sizes(model),
                 )
             )
         return profiles
+
+    def _fused_sizes(self, model: str) -> tuple[int, ...]:
+        if not self.fused or model in (TOP_K, FUSED_CALL):
+            return ()
+        return tuple(size for name, size in self.calls if name == model)
 
 
 def _joined(blocks: list[tuple[IntArray, IntArray]]) -> tuple[IntArray, IntArray]:

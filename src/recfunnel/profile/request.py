@@ -15,6 +15,10 @@ WAKE_UP = "wake_up"
 """Name of the entry for the delay of a query that finds its server at rest."""
 
 
+METHOD = 2
+"""Raised when the times of profiles come to mean something else: stored ones are measured anew."""
+
+
 class Pace(Value, frozen=True):
     """How busy servers are while they are timed.
 

@@ -1,7 +1,8 @@
 """Which runtime a model is called on: the fastest of those it was timed on, size by size.
 
-Runtimes compared here rank alike, so that only time tells them apart. Letters: B batch sizes,
-R samples.
+Runtimes compared here rank alike, so that only time tells them apart. A time taken inside a call of
+all stages includes the selection and lacks the call; it is compared with the call added, and the
+others with the selection. Letters: B batch sizes, R samples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from recfunnel.core.pipeline import Path, stage_scorers
 from recfunnel.core.results import LatencyProfile
 from recfunnel.profile.request import RESTED
+from recfunnel.runtime.timing import FUSED_CALL, TOP_K
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ def fastest_runtimes(
 ) -> tuple[tuple[LatencyProfile, ...], RuntimeChoice]:
     """One profile a model, each batch size taken from the runtime that is fastest there.
 
-    What counts is the mean time when busy; the rested profile follows the same choice.
+    What counts is the mean time of a whole stage when busy; the rested profile follows the same
+    choice.
 
     Args:
         profiles: of models on several runtimes, all timed on the same queries at the same sizes.
@@ -65,18 +68,29 @@ def fastest_runtimes(
     fastest: dict[tuple[str, str, int, int], str] = {}
     for (model, platform, threads), group in groups.items():
         if group[0].runtime and not model.endswith(RESTED.suffix):
-            best = _best_rows(group)
+            extra = {name: groups.get((name, platform, threads)) for name in (FUSED_CALL, TOP_K)}
+            best = _best_rows(group, extra)
             for size, row in zip(group[0].batch_sizes.tolist(), best, strict=True):
                 fastest[model, platform, threads, size] = group[row].runtime
     merged = [_merged(group, fastest) for group in groups.values()]
     return tuple(merged), RuntimeChoice(fastest)
 
 
-def _best_rows(group: Sequence[LatencyProfile]) -> list[int]:
+def _best_rows(
+    group: Sequence[LatencyProfile], extra: Mapping[str, list[LatencyProfile] | None]
+) -> list[int]:
     """(B,), position of the fastest profile at each size."""
-    means = np.stack([profile.latency_s.mean(axis=1) for profile in group])
+    means = np.stack([[_stage_s(p, size, extra) for size in p.batch_sizes] for p in group])
     best: list[int] = means.argmin(axis=0).tolist()
     return best
+
+
+def _stage_s(
+    profile: LatencyProfile, size: int, extra: Mapping[str, list[LatencyProfile] | None]
+) -> float:
+    """Mean seconds of a stage of this model alone, as far as what belongs to it was profiled."""
+    rest = extra[FUSED_CALL if profile.is_fused(size) else TOP_K]
+    return profile.mean_s(size) + (rest[0].mean_s(size) if rest else 0.0)
 
 
 def _merged(
@@ -99,4 +113,9 @@ def _merged(
         latency_s=np.stack(rows),
         source=first.source,
         notes=tuple(dict.fromkeys(note for profile in group for note in profile.notes)),
+        fused_sizes=tuple(
+            size
+            for size in first.batch_sizes.tolist()
+            if by_runtime[fastest[(*where, size)]].is_fused(size)
+        ),
     )

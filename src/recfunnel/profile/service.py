@@ -5,6 +5,7 @@ Letters: N queries, S stations, R profiled queries.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,8 +14,8 @@ from recfunnel.core.errors import InvalidInput, StudyError
 from recfunnel.core.pipeline import Path
 from recfunnel.core.results import LatencyProfile
 from recfunnel.core.workload import sizes_for
+from recfunnel.profile.overheads import overheads
 from recfunnel.profile.request import BUSY, HAND_OVER, RESTED, WAKE_UP
-from recfunnel.runtime.timing import TOP_K
 
 _LEAST_SHARE = 0.25
 """Of a busy call's time: mixing past the rested pace must not reach 0."""
@@ -32,14 +33,15 @@ def draw_service(
 
     Each simulated query is given one profiled query, whose own times are added up over all calls:
     one with a long history is slow in every model that reads it. Selection and hand-over do not
-    depend on the query and are drawn on their own.
+    depend on the query and are drawn on their own (`recfunnel.profile.overheads`).
 
     Args:
         path: stages and where they run.
         scorers: the models each stage calls (`stage_scorers`).
-        profiles: of every model called, of `top_k` and of `hand_over`, for every platform and
-            number of threads of the path. Those that were also timed rested are mixed with it,
-            linearly in utilisation; others cost the same at any load.
+        profiles: of every model called, of `top_k`, of `hand_over` and, where models were timed
+            inside it, of `fused_call`, for every platform and number of threads of the path. Those
+            that were also timed rested are mixed with it, linearly in utilisation; others cost the
+            same at any load.
         fractions: (N,), size of each query as a share (0, 1] of the first stage's candidates.
         rng: draws; the same for any utilisation.
         utilisation: (S,), how busy each station is, 0 to 1; empty means busy.
@@ -62,11 +64,15 @@ def draw_service(
         rested = rested_share(utilisation[number]) if utilisation else 0.0
         total_s = service_s[number]
         total_s += shelf.draw(HAND_OVER, where, once, rng.random(luck.size), 0.0)
-        for index in range(stage, stage + station.num_stages):
+        stages = range(stage, stage + station.num_stages)
+        profile_of = partial(shelf.get, where=where)
+        besides = overheads(path.pipeline, scorers, stages, profile_of)
+        for index, names in zip(stages, besides, strict=True):
             sizes = np.minimum(offered, path.pipeline.stages[index].num_in)
             for model in scorers[index]:
                 total_s += shelf.draw(model, where, sizes, luck, rested)
-            total_s += shelf.draw(TOP_K, where, sizes, rng.random(luck.size), rested)
+            for name in names:
+                total_s += shelf.draw(name, where, sizes, rng.random(luck.size), rested)
         stage += station.num_stages
     return service_s
 
@@ -115,6 +121,15 @@ class _Shelf:
 
     profiles: dict[tuple[str, str, int], LatencyProfile]
 
+    def get(self, model: str, where: tuple[str, int]) -> LatencyProfile:
+        """A model's profile on a platform with a number of threads."""
+        found = self.profiles.get((model, *where))
+        if found is None:
+            raise StudyError(
+                f"{model!r} has no profile on {where[0]!r} with {where[1]} threads; profile it"
+            )
+        return found
+
     def draw(
         self,
         model: str,
@@ -124,11 +139,7 @@ class _Shelf:
         rested_share: float,
     ) -> DoubleArray:
         """Times (N,) of a model's calls, a share of the way from busy to rested."""
-        busy = self.profiles.get((model, *where))
-        if busy is None:
-            raise StudyError(
-                f"{model!r} has no profile on {where[0]!r} with {where[1]} threads; profile it"
-            )
+        busy = self.get(model, where)
         drawn_s = _drawn(busy, sizes, luck)
         rested = self.profiles.get((RESTED.name(model), *where))
         if rested is None or rested_share == 0.0:

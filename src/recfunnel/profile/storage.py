@@ -31,6 +31,7 @@ def save_profiles(folder: Path, profiles: Sequence[LatencyProfile]) -> None:
                 "source": profile.source,
                 "notes": list(profile.notes),
                 "runtime": profile.runtime,
+                "fused_sizes": list(profile.fused_sizes),
             }
         )
     save_arrays(folder, arrays, {"profiles": entries})
@@ -50,8 +51,14 @@ def load_profiles(folder: Path) -> tuple[LatencyProfile, ...]:
         if missing:
             raise StorageError(f"{folder} lacks {missing[0]}.npy; profile again")
         sizes, latency_s = (np.asarray(arrays[name]) for name in names)
-        notes = tuple(entry.pop("notes"))
+        notes, fused_sizes = tuple(entry.pop("notes")), tuple(entry.pop("fused_sizes", ()))
         profiles.append(
-            LatencyProfile(**entry, batch_sizes=sizes, latency_s=latency_s, notes=notes)
+            LatencyProfile(
+                **entry,
+                batch_sizes=sizes,
+                latency_s=latency_s,
+                notes=notes,
+                fused_sizes=fused_sizes,
+            )
         )
     return tuple(profiles)

@@ -59,6 +59,11 @@ class RuntimeSpec:
         """
         return True
 
+    @property
+    def fused(self) -> bool:
+        """Whether stages whose models all run here are one call, and are timed inside it."""
+        return False
+
     def refusal(self, folder: Path) -> str:
         """Why it cannot run a finished model, in words; empty when it can.
 

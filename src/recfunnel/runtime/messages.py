@@ -86,7 +86,8 @@ class Call:
     """One timed call.
 
     Args:
-        model: its name, or `top_k` for a stage without its model.
+        model: its name; `top_k` for a stage without its model, `fused_call` for a call that runs
+            all stages without those.
         num_items: candidates.
         query: row of the query set.
     """

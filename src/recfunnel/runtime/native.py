@@ -61,6 +61,11 @@ class Native(Spec, RuntimeSpec, frozen=True, tag="native"):
         return {self.precision, self.record_storage, self.tables} == {"float32"}
 
     @property
+    def fused(self) -> bool:
+        """Stages run behind each other inside the native library."""
+        return True
+
+    @property
     def record_storage(self) -> Storage:
         """What records are stored as."""
         if self.records:

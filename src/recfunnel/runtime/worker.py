@@ -37,6 +37,7 @@ from recfunnel.runtime.messages import (
     TimeCalls,
 )
 from recfunnel.runtime.placement import make_urgent, pin
+from recfunnel.runtime.runner import quickest
 from recfunnel.runtime.server import Server, stored_question, unmapped
 from recfunnel.runtime.timing import time_calls, warm_up
 
@@ -167,21 +168,12 @@ def _take(state: _State, command: Take) -> Done:
     if command.pipeline is not None:
         inputs = state.setup.score_inputs
         cascade = Cascade(command.pipeline, state.models, len(queries.items), inputs)
-        runner = _runner(OneByOne(cascade, range(*command.stages)))
+        runner = quickest(OneByOne(cascade, range(*command.stages)))
         carried = cascade.carried
     state.server = Server(command, queries, runner, carried)
     if runner is not None and command.stages[0] == 0:
         _rehearse(runner, queries)
     return Done()
-
-
-def _runner(stages: OneByOne) -> StageRunner:
-    """The quickest way to run stages: in one native call where every model can."""
-    try:
-        from recfunnel.runtime.native_stages import fused
-    except ImportError:  # not built: then no model of theirs runs natively either
-        return stages
-    return fused(stages)
 
 
 def _rehearse(runner: StageRunner, queries: QuerySet) -> None:

@@ -17,7 +17,7 @@ from recfunnel.plan.serving import save_plan
 from recfunnel.plan.space import enumerate_pipelines, single_stage
 from recfunnel.profile.measure import measure_profiles
 from recfunnel.profile.modelled import modelled_profiles
-from recfunnel.profile.request import ProfileRequest, sizes_of
+from recfunnel.profile.request import METHOD, ProfileRequest, sizes_of
 from recfunnel.profile.runtimes import RuntimeChoice, fastest_runtimes
 from recfunnel.profile.storage import load_profiles, save_profiles
 from recfunnel.quality.book import ListMetrics, ScoreBook
@@ -110,7 +110,10 @@ class Planning:
         """Service times of every model on every runtime at every size the search space asks for."""
         request = self._profile_request()
         key = content_hash(
-            [self._models_key(), request, self.study.runtimes, self.study.profile, self.platform()]
+            [
+                *(METHOD, self._models_key(), request, self.study.runtimes),
+                *(self.study.profile, self.platform()),
+            ]
         )
         place = self.path / "profiles"
         if not self.folder.is_done("profile", key):
