@@ -2,7 +2,7 @@
 
 from recfunnel.core.dataset import Provenance
 from recfunnel.core.platform import Platform
-from recfunnel.core.results import Estimate
+from recfunnel.core.results import DesignPoint, Estimate
 from recfunnel.core.spec import Value
 
 
@@ -107,6 +107,24 @@ class RuntimeRow(Value, frozen=True):
     shortlist_s: float | None = None
     speedup: float | None = None
     fastest: bool = False
+
+
+class RuntimePlan(Value, frozen=True):
+    """What the same search finds when one runtime has to do everything.
+
+    Args:
+        runtime: in the study.
+        chosen: best for the target; None where nothing meets it.
+        reason: why nothing does; empty where something was chosen.
+        single: the model that ranks best alone, on its best mapping; None where nothing was chosen.
+        gain: capacity of the chosen path over that model's.
+    """
+
+    runtime: str
+    chosen: DesignPoint | None = None
+    reason: str = ""
+    single: DesignPoint | None = None
+    gain: Estimate | None = None
 
 
 class SearchCounts(Value, frozen=True):

@@ -14,7 +14,7 @@ from recfunnel.report import formatting
 from recfunnel.report.answer import answer, target
 from recfunnel.report.glossary import GLOSSARY
 from recfunnel.report.model_tables import model_cost_table, model_quality_table
-from recfunnel.report.runtime_table import runtimes_table
+from recfunnel.report.runtime_table import alone_table, alone_words, runtimes_table
 from recfunnel.report.summary import RunSummary
 from recfunnel.report.table import Cell
 from recfunnel.report.tables import (
@@ -55,6 +55,7 @@ def render_html(summary: RunSummary) -> str:
         model_quality_table(summary),
         model_cost_table(summary),
         runtimes_table(summary),
+        alone_table(summary),
         front_table(summary),
         baselines_table(summary),
         quality_table(summary),
@@ -65,6 +66,7 @@ def render_html(summary: RunSummary) -> str:
         answer=answer(summary),
         target=None if summary.plan is None else target(summary.plan),
         stages=_funnel(None if summary.plan is None else summary.plan.chosen),
+        alone_words=alone_words(summary),
         tables={table.name: table for table in tables},
         figures={figure.name: figure for figure in all_figures(summary)},
         glossary=GLOSSARY,

@@ -6,7 +6,14 @@ from recfunnel.core.errors import InvalidInput
 from recfunnel.core.results import DesignPoint, ServingPlan
 from recfunnel.core.spec import Value
 from recfunnel.quality.attribution import LossAttribution
-from recfunnel.report.facts import DatasetFacts, MachineFacts, ModelRow, RuntimeRow, SearchCounts
+from recfunnel.report.facts import (
+    DatasetFacts,
+    MachineFacts,
+    ModelRow,
+    RuntimePlan,
+    RuntimeRow,
+    SearchCounts,
+)
 from recfunnel.report.findings import LoadCurve, PairedComparison, VerificationRow
 
 
@@ -24,6 +31,8 @@ class RunSummary(Value, frozen=True):
         machine: where.
         models: each model alone.
         runtimes: each model on each runtime it was timed on; empty where there is one runtime.
+        alone: the best plan with each runtime alone, for the same target; empty where there is one
+            runtime.
         plan: the answer: chosen path or shortfall, front, baselines, service level, load.
         planned_on: query set whose NDCG the plan's points carry, such as `validation`; empty when
             it is the test set. The headline then shows the NDCG of `attribution`.
@@ -47,6 +56,7 @@ class RunSummary(Value, frozen=True):
     machine: MachineFacts | None = None
     models: tuple[ModelRow, ...] = ()
     runtimes: tuple[RuntimeRow, ...] = ()
+    alone: tuple[RuntimePlan, ...] = ()
     plan: ServingPlan | None = None
     planned_on: str = ""
     evaluated: tuple[DesignPoint, ...] = ()

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from recfunnel.report.answer import Answer, answer, target
 from recfunnel.report.model_tables import models_table
-from recfunnel.report.runtime_table import runtimes_table
+from recfunnel.report.runtime_table import alone_table, runtimes_table
 from recfunnel.report.summary import RunSummary
 from recfunnel.report.table import Row, Table, Tone
 from recfunnel.report.tables import (
@@ -42,6 +42,7 @@ def draw_report(summary: RunSummary, console: Console) -> None:
     for table in (
         models_table(summary),
         *([runtimes_table(summary)] if summary.runtimes else []),
+        *([alone_table(summary)] if summary.alone else []),
         shortened(front, MAX_FRONT_ROWS),
         baselines_table(summary),
         quality_table(summary),

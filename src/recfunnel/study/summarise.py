@@ -19,6 +19,7 @@ from recfunnel.quality.compare import compare
 from recfunnel.report.facts import DatasetFacts, MachineFacts, SearchCounts
 from recfunnel.report.findings import LoadCurve, PairedComparison, Role, VerificationRow
 from recfunnel.report.summary import RunSummary, thinned
+from recfunnel.study.by_runtime import plans_by_runtime
 from recfunnel.study.model_rows import model_rows, num_shortlist, runtime_rows
 from recfunnel.study.planning import Planning
 from recfunnel.study.prove import Proof
@@ -33,7 +34,8 @@ def summarise(planning: Planning, *, curves: bool = True) -> RunSummary:
 
     Args:
         planning: the study at work.
-        curves: whether to simulate latency over load for the report's figure, which takes seconds.
+        curves: whether to simulate latency over load for the report's figure and to plan with each
+            runtime alone, which takes seconds.
 
     Returns:
         The summary.
@@ -51,6 +53,7 @@ def summarise(planning: Planning, *, curves: bool = True) -> RunSummary:
         machine=_machine(planning),
         models=model_rows(planning, result),
         runtimes=runtime_rows(planning),
+        alone=plans_by_runtime(planning) if curves else (),
         plan=result.plan,
         evaluated=thinned(result.points),
         counts=_counts(result),
