@@ -7,6 +7,8 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from recfunnel.core.arrays import FloatArray, IntArray
 from recfunnel.core.errors import InvalidInput
 from recfunnel.core.features import Features
@@ -114,7 +116,7 @@ def check_given(
         InvalidInput: scores are missing, not asked for, or of another shape.
     """
     names = model.score_inputs
-    have = None if given is None else given.shape
+    have = None if given is None else np.shape(given)
     if shape is None:
         fits = (have is None) if not names else (have is not None and have[-1:] == (len(names),))
     else:

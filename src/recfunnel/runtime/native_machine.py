@@ -17,6 +17,7 @@ from recfunnel.core.features import Features
 from recfunnel.runtime import _native
 
 ListArrays = tuple[IntArray, IntArray, FloatArray | None]
+MOST_THREADS = 1024
 FAULTS = (_native.InputError, _native.IdError, _native.NotFiniteError, TypeError)
 """What a call can fail with."""
 
@@ -38,6 +39,12 @@ class MachineOptions:
     isa: str = ""
     timed: bool = False
     prefetch: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_threads <= MOST_THREADS:
+            raise InvalidInput(
+                f"num_threads is {self.num_threads}, must be 1 to {MOST_THREADS}; each is a core"
+            )
 
 
 class NativeMachine:
@@ -70,9 +77,13 @@ class NativeMachine:
     ) -> None:
         self.name, self.options = name, options
         try:
+            checked = features_in_order(items)
+        except InvalidInput as error:
+            raise InvalidInput(f"items of {name!r}: {error}") from error
+        try:
             self.native = _native.Machine(
                 _feed(program, options.isa),
-                *_features(items),
+                *checked,
                 records,
                 storage,
                 options.num_threads,
@@ -151,6 +162,9 @@ class NativeMachine:
             ModelError: as `score`.
         """
 
+        if not isinstance(k, int | np.integer):
+            raise InvalidInput(f"k is {k!r}, must be a whole number")
+
         def best(*arguments: Any) -> Any:
             categorical, dense, lists, *rest = arguments
             return self._top_k(categorical, dense, lists, k, *rest, excluded)
@@ -163,7 +177,7 @@ class NativeMachine:
         except FAULTS as error:
             self._explain(error)
             if excluded is not None:
-                excluded = _as(excluded, np.int64, 1, "excluded positions")
+                excluded = in_order(excluded, np.int64, 1, "excluded positions")
             again: tuple[IntArray, FloatArray] = self._again(best, context, candidates, given)
             return again
         return found
@@ -191,11 +205,11 @@ class NativeMachine:
         *rest: object,
     ) -> Any:
         """Call with contiguous arrays, after looking at their types and dimensions."""
-        categorical, dense, lists = _features(context)
+        categorical, dense, lists = features_in_order(context)
         if candidates is not None:
-            candidates = _as(candidates, np.int64, 2, "candidates")
+            candidates = in_order(candidates, np.int64, 2, "candidates")
         if given is not None:
-            given = _as(given, np.float32, 3, "given scores")
+            given = in_order(given, np.float32, 3, "given scores")
         try:
             return call(categorical, dense, lists, candidates, given, *rest)
         except FAULTS as error:
@@ -203,20 +217,37 @@ class NativeMachine:
             raise
 
 
-def _features(features: Features) -> tuple[IntArray, FloatArray, list[ListArrays]]:
+def in_order(array: NDArray[Any], dtype: type, ndim: int, what: str) -> NDArray[Any]:
+    """The same numbers, contiguous.
+
+    Raises:
+        InvalidInput: another type or number of dimensions.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != ndim:
+        has = f"{getattr(array, 'dtype', type(array).__name__)} of {np.ndim(array)} dimensions"
+        raise InvalidInput(f"{what} must be {np.dtype(dtype)} of {ndim} dimensions, not {has}")
+    return np.ascontiguousarray(array)
+
+
+def features_in_order(features: Features) -> tuple[IntArray, FloatArray, list[ListArrays]]:
+    """Arrays of features, contiguous: ids, numbers, and lists with offsets and weights.
+
+    Raises:
+        InvalidInput: another type or number of dimensions.
+    """
     lists = [
         (
-            _as(ragged.values, np.int64, 1, "values of a multi-valued feature"),
-            _as(ragged.offsets, np.int64, 1, "offsets of a multi-valued feature"),
+            in_order(ragged.values, np.int64, 1, "values of a multi-valued feature"),
+            in_order(ragged.offsets, np.int64, 1, "offsets of a multi-valued feature"),
             None
             if ragged.weights is None
-            else _as(ragged.weights, np.float32, 1, "weights of a multi-valued feature"),
+            else in_order(ragged.weights, np.float32, 1, "weights of a multi-valued feature"),
         )
         for ragged in features.multi_valued
     ]
     return (
-        _as(features.categorical, np.int64, 2, "categorical features"),
-        _as(features.dense, np.float32, 2, "dense features"),
+        in_order(features.categorical, np.int64, 2, "categorical features"),
+        in_order(features.dense, np.float32, 2, "dense features"),
         lists,
     )
 
@@ -230,14 +261,6 @@ def _checked(out: FloatArray | None) -> FloatArray | None:
     if not (out.flags.c_contiguous and out.flags.writeable):
         raise InvalidInput("out must be contiguous and writeable")
     return out
-
-
-def _as(array: NDArray[Any], dtype: type, ndim: int, what: str) -> NDArray[Any]:
-    """The same numbers, contiguous; refuses another type or number of dimensions."""
-    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != ndim:
-        has = f"{getattr(array, 'dtype', type(array).__name__)} of {np.ndim(array)} dimensions"
-        raise InvalidInput(f"{what} must be {np.dtype(dtype)} of {ndim} dimensions, not {has}")
-    return np.ascontiguousarray(array)
 
 
 def _feed(program: Program, isa: str) -> Any:

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from recfunnel.core.arrays import FloatArray
+from recfunnel.core.arrays import FloatArray, Ragged
+from recfunnel.core.errors import InvalidInput
+from recfunnel.core.features import Features
 from recfunnel.runtime import _native
 from recfunnel.runtime.cascade import Cascade, OneByOne, Question, StageRunner, Survivors
 from recfunnel.runtime.native import NativeModel
-from recfunnel.runtime.native_machine import FAULTS, NativeMachine
+from recfunnel.runtime.native_machine import FAULTS, NativeMachine, features_in_order, in_order
 
 
 def fused(stages: OneByOne) -> StageRunner:
@@ -69,14 +71,19 @@ class NativeStages:
 
         Raises:
             StudyError: the query has fewer candidates than the first stage reads.
+            InvalidInput: a wrong shape or type, or a candidate or excluded column that is none.
             DataError: an id of the context outside its table.
             ModelError: a score that is not finite.
         """
         try:
-            columns, scores, seconds = self._run(question, before)
-        except FAULTS:
+            try:
+                columns, scores, seconds = self._run(question, before)
+            except TypeError:  # arrays that are not contiguous, or not what they must be
+                question, before = _in_order(question, before)
+                columns, scores, seconds = self._run(question, before)
+        except FAULTS as error:
             self._one_by_one.run(question, before)  # says which model fails, in its own words
-            raise
+            raise InvalidInput(f"{self._cascade.pipeline.name}: {error}") from error
         self.stage_s = tuple(seconds)
         return Survivors(columns, dict(zip(self._wanted, scores, strict=True)))
 
@@ -112,6 +119,24 @@ class NativeStages:
     def _scorer(self, name: str, machine: NativeMachine) -> tuple[object, list[int], int]:
         inputs = self._cascade.models[name].score_inputs
         return machine.native, [self._slots[i] for i in inputs], self._slots[name]
+
+
+def _in_order(question: Question, before: Survivors | None) -> tuple[Question, Survivors | None]:
+    """The same with contiguous arrays, after looking at their types and dimensions."""
+    categorical, dense, lists = features_in_order(question.context)
+    candidates = question.candidates
+    if candidates is not None:
+        candidates = in_order(candidates, np.int64, 1, "candidates")
+    asked = Question(
+        Features(categorical, dense, tuple(Ragged(*arrays) for arrays in lists)),
+        in_order(question.excluded, np.int64, 1, "excluded columns"),
+        candidates,
+        question.fraction,
+    )
+    if before is None:
+        return asked, None
+    known = {n: in_order(s, np.float32, 1, f"scores of {n!r}") for n, s in before.scores.items()}
+    return asked, Survivors(in_order(before.columns, np.int64, 1, "columns"), known)
 
 
 def _slots(stages: OneByOne) -> dict[str, int]:

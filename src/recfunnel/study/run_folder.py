@@ -2,7 +2,7 @@
 
     RUN/study.toml            what was asked, with every default written out
     RUN/data/                 the prepared data set
-    RUN/models/NAME/          finished models
+    RUN/models/NAME/          finished models; in `compiled/`, what runtimes made of them
     RUN/unfinished/           what a killed fit goes on from
     RUN/scores/SPLIT/NAME/    score tables
     RUN/profiles/             service times
