@@ -1,46 +1,52 @@
 #include "cascade.hpp"
 
 #include <algorithm>
-#include <chrono>
+#include <limits>
 #include <numeric>
 #include <string>
+#include <thread>
+#include <utility>
+
+#include "pause.hpp"
 
 namespace recfunnel {
 namespace {
 
+constexpr int kSpins = 5000;  // about 200 microseconds of pauses before the core is offered
+
+// values[i] = values[order[i]], by way of `spare`.
 template <class T>
-void make_room(std::vector<T>& values, std::int64_t count) {
-  if (static_cast<std::int64_t>(values.size()) < count) {
-    values.resize(static_cast<std::size_t>(count));
+void reorder(std::vector<T>& values, std::vector<T>& spare,
+             const std::vector<std::int64_t>& order) {
+  spare.resize(std::max(spare.size(), order.size()));
+  for (std::size_t i = 0; i < order.size(); ++i) spare[i] = values[order[i]];
+  std::copy_n(spare.begin(), order.size(), values.begin());
+}
+
+int most_threads(const std::vector<CascadeStage>& stages) {
+  int most = 1;
+  for (const CascadeStage& stage : stages) {
+    for (const Scorer& each : stage.scorers) most = std::max(most, each.machine->num_threads());
   }
+  return most;
 }
 
-// values[i] = values[positions[i]]; positions rise, so none is overwritten before it is read.
-template <class T>
-void pick(std::vector<T>& values, const std::vector<std::int64_t>& positions, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) values[i] = values[positions[i]];
-}
-
-// The same in any order, by way of `spare`.
-template <class T>
-void reorder(std::vector<T>& values, std::vector<T>& spare, const std::vector<std::int64_t>& order,
-             std::int64_t count) {
-  make_room(spare, count);
-  for (std::int64_t i = 0; i < count; ++i) spare[i] = values[order[i]];
-  std::copy_n(spare.begin(), count, values.begin());
-}
-
-}  // namespace
-
-Cascade::Cascade(std::vector<CascadeStage> stages, int num_slots, bool best_first)
-    : stages_(std::move(stages)),
-      best_first_(best_first),
-      slots_(static_cast<std::size_t>(std::max(num_slots, 0))),
-      seconds_(stages_.size()) {
+std::vector<CascadeStage> checked(std::vector<CascadeStage> stages, int num_slots) {
   const auto known = [&](int slot) { return slot >= 0 && slot < num_slots; };
-  if (stages_.empty()) throw InputError("a cascade needs at least one stage");
-  for (const CascadeStage& stage : stages_) {
+  if (stages.empty()) throw InputError("a cascade needs at least one stage");
+  for (std::size_t number = 0; number < stages.size(); ++number) {
+    const CascadeStage& stage = stages[number];
     if (stage.scorers.empty()) throw InputError("a stage needs at least the model that ranks");
+    if (stage.num_out < 1) {
+      throw InputError("stage " + std::to_string(number) + " keeps " +
+                       std::to_string(stage.num_out) + " candidates; it must keep at least 1");
+    }
+    if (number > 0 && stage.num_out > stages[number - 1].num_out) {
+      throw InputError("stage " + std::to_string(number) + " keeps " +
+                       std::to_string(stage.num_out) + " candidates of the " +
+                       std::to_string(stages[number - 1].num_out) +
+                       " it reads; a stage cannot keep more than it reads");
+    }
     for (const Scorer& scorer : stage.scorers) {
       if (scorer.machine == nullptr || scorer.machine->result_width() != 1) {
         throw InputError("a model of a cascade gives one score a candidate");
@@ -50,95 +56,172 @@ Cascade::Cascade(std::vector<CascadeStage> stages, int num_slots, bool best_firs
       }
     }
   }
+  return stages;
 }
 
-void Cascade::run_stages(const Offered& offered) {
-  using Clock = std::chrono::steady_clock;
-  take_in(offered);
-  bool whole = offered.columns == nullptr && offered.rows == nullptr;
-  Clock::time_point began = Clock::now();
-  for (std::size_t number = 0; number < stages_.size(); ++number) {
-    const CascadeStage& stage = stages_[number];
-    for (std::size_t i = 0; i + 1 < stage.scorers.size(); ++i) {
-      score(stage.scorers[i], offered, whole);
+SubBatches checked(SubBatches sub_batches) {
+  if (sub_batches.count >= 1) return sub_batches;
+  throw InputError("a query is cut into at least 1 sub-batch, not " +
+                   std::to_string(sub_batches.count));
+}
+
+}  // namespace
+
+Cascade::Cascade(std::vector<CascadeStage> stages, int num_slots, bool ends,
+                 SubBatches sub_batches)
+    : stages_(checked(std::move(stages), num_slots)),
+      ends_(ends),
+      sub_batches_(checked(sub_batches)),
+      pool_(sub_batches_.count > 1 ? most_threads(stages_) : 1),
+      seconds_(stages_.size()) {
+  left_.slots.resize(static_cast<std::size_t>(std::max(num_slots, 0)));
+  for (int i = 0; i < sub_batches_.count; ++i) parts_.emplace_back(num_slots, stages_.size());
+}
+
+void Cascade::run_stages(const Offered& offered, std::int64_t num_columns) {
+  if (num_parts() == 1) {
+    parts_[0].take_in(offered, 0, offered.count);
+    for (std::size_t number = 0; number < stages_.size(); ++number) {
+      parts_[0].run(stages_[number], number, stages_[number].num_out,
+                    std::numeric_limits<int>::max());
     }
-    keep_best(stage, offered, number == 0, whole);
-    whole = false;
-    const Clock::time_point now = Clock::now();
-    seconds_[number] = std::chrono::duration<double>(now - began).count();
-    began = now;
-  }
-  if (best_first_) order_by(stages_.back().scorers.back().slot);
-}
-
-void Cascade::take_in(const Offered& offered) {
-  count_ = offered.count;
-  make_room(columns_, count_);
-  make_room(rows_, count_);
-  if (offered.columns == nullptr) {
-    std::iota(columns_.begin(), columns_.begin() + count_, std::int64_t{0});
+    gather();
+  } else if (sub_batches_.keep == Keep::kShare) {
+    run_shares(offered, num_columns);
   } else {
-    std::copy_n(offered.columns, count_, columns_.begin());
+    run_meeting(offered);
   }
-  std::copy_n(offered.rows == nullptr ? columns_.data() : offered.rows, count_, rows_.begin());
-  for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
-    make_room(slots_[slot], count_);
-    if (slot < offered.scores.size() && offered.scores[slot] != nullptr) {
-      std::copy_n(offered.scores[slot], count_, slots_[slot].begin());
+  std::ranges::fill(seconds_, 0.0);
+  for (const CascadePart& part : parts_) {
+    for (std::size_t i = 0; i < seconds_.size(); ++i) seconds_[i] += part.stage_seconds()[i];
+  }
+  if (ends_) order_by(stages_.back().slot());
+}
+
+// Work of one thread; the first that fails is told when all have stopped.
+template <class Work>
+void Cascade::guarded(Work&& work) {
+  if (failed_.load(std::memory_order_relaxed)) return;
+  try {
+    work();
+  } catch (...) {
+    const std::lock_guard lock(failing_);
+    if (!failure_) failure_ = std::current_exception();
+    failed_.store(true, std::memory_order_relaxed);
+  }
+}
+
+void Cascade::run_shares(const Offered& offered, std::int64_t num_columns) {
+  const auto start_of = [&](std::int64_t part) {
+    const std::int64_t column = part * num_columns / num_parts();
+    if (offered.columns == nullptr) return std::min(column, offered.count);
+    return std::lower_bound(offered.columns, offered.columns + offered.count, column) -
+           offered.columns;
+  };
+  pool_.run(num_parts(), pool_.num_threads(), [&](std::int64_t index, int) {
+    guarded([&] {
+      CascadePart& part = parts_[index];
+      part.take_in(offered, start_of(index),
+                   index + 1 == num_parts() ? offered.count : start_of(index + 1));
+      for (std::size_t number = 0; number < stages_.size(); ++number) {
+        const std::int64_t num_out = stages_[number].num_out;
+        const std::int64_t share = (num_out + num_parts() - 1) / num_parts();
+        part.run(stages_[number], number, is_last(number) ? num_out : share, 1);
+      }
+    });
+  });
+  if (failure_) rethrow();
+  gather();
+  if (ends_) {
+    find_best(stages_.back().num_out, stages_.back().slot());
+    left_.keep(best_);
+  }
+}
+
+// Threads take the parts of the first stage, then those of the second, and so on. Whoever ends a
+// stage's last part cuts what is left anew; the others wait for it. As parts are taken in order,
+// those that are waited for are always being worked on.
+void Cascade::run_meeting(const Offered& offered) {
+  finished_.store(0, std::memory_order_relaxed);
+  met_.store(0, std::memory_order_relaxed);
+  const auto num_stages = static_cast<std::int64_t>(stages_.size());
+  pool_.run(num_stages * num_parts(), pool_.num_threads(), [&](std::int64_t index, int) {
+    const auto number = static_cast<std::size_t>(index / num_parts());
+    const std::int64_t i = index % num_parts();
+    wait_for_meeting(number);
+    guarded([&] {
+      const Offered& from = number == 0 ? offered : between_;
+      parts_[i].take_in(from, i * from.count / num_parts(), (i + 1) * from.count / num_parts());
+      parts_[i].run(stages_[number], number, stages_[number].num_out, 1);
+    });
+    if (finished_.fetch_add(1, std::memory_order_acq_rel) + 1 !=
+        static_cast<std::int64_t>(number + 1) * num_parts()) {
+      return;
+    }
+    guarded([&] { meet(number, offered); });
+    met_.store(number + 1, std::memory_order_release);
+  });
+  if (failure_) rethrow();
+}
+
+void Cascade::wait_for_meeting(std::size_t number) const {
+  for (int spins = 0; met_.load(std::memory_order_acquire) < number; ++spins) {
+    if (spins < kSpins) {
+      pause();
+    } else {
+      std::this_thread::yield();
     }
   }
 }
 
-Call Cascade::call_of(const Scorer& scorer, const Offered& offered, bool whole) {
-  Call call;
-  call.context = offered.context;
-  call.num_candidates = count_;
-  // The first stage of a query that offers all items needs no list of them.
-  const bool all = whole && count_ == scorer.machine->num_items();
-  call.candidates = all ? nullptr : rows_.data();
-  if (!scorer.given.empty()) {
-    const std::size_t width = scorer.given.size();
-    make_room(given_, count_ * static_cast<std::int64_t>(width));
-    for (std::size_t i = 0; i < width; ++i) {
-      const std::vector<float>& from = slots_[scorer.given[i]];
-      for (std::int64_t c = 0; c < count_; ++c) given_[c * width + i] = from[c];
-    }
-    call.given = given_.data();
-  }
-  return call;
+// The best of all parts, offered to the next stage.
+void Cascade::meet(std::size_t number, const Offered& offered) {
+  gather();
+  find_best(stages_[number].num_out, stages_[number].slot());
+  left_.keep(best_);
+  between_.context = offered.context;
+  between_.columns = left_.columns.data();
+  between_.rows = left_.rows.data();
+  between_.count = left_.count;
+  between_.scores.clear();
+  for (const std::vector<float>& slot : left_.slots) between_.scores.push_back(slot.data());
 }
 
-void Cascade::score(const Scorer& scorer, const Offered& offered, bool whole) {
-  const Call call = call_of(scorer, offered, whole);
-  scorer.machine->run(call, slots_[scorer.slot].data());
+void Cascade::rethrow() {
+  const std::exception_ptr failure = std::exchange(failure_, nullptr);
+  failed_.store(false, std::memory_order_relaxed);
+  std::rethrow_exception(failure);
 }
 
-void Cascade::keep_best(const CascadeStage& stage, const Offered& offered, bool first,
-                        bool whole) {
-  const Scorer& own = stage.scorers.back();
-  const std::span<const std::int64_t> none;
-  own.machine->top_k(call_of(own, offered, whole), stage.num_out, first ? offered.excluded : none,
-                     top_);
-  keep(top_.positions(), top_.size());
-  std::copy_n(top_.scores().begin(), count_, slots_[own.slot].begin());
+// The parts' survivors one behind the other: their columns rise.
+void Cascade::gather() {
+  left_.count = 0;
+  for (const CascadePart& part : parts_) left_.append(part.left());
 }
 
-void Cascade::keep(const std::vector<std::int64_t>& positions, std::int64_t count) {
-  pick(columns_, positions, count);
-  pick(rows_, positions, count);
-  for (std::vector<float>& slot : slots_) pick(slot, positions, count);
-  count_ = count;
+// Positions of the best scores, rising; the lower position first among equals.
+void Cascade::find_best(std::int64_t count, int slot) {
+  best_.resize(size());
+  std::iota(best_.begin(), best_.end(), std::int64_t{0});
+  if (count >= left_.count) return;
+  const std::vector<float>& scores = left_.slots[slot];
+  std::nth_element(best_.begin(), best_.begin() + count, best_.end(),
+                   [&](std::int64_t a, std::int64_t b) {
+                     return scores[a] > scores[b] || (scores[a] == scores[b] && a < b);
+                   });
+  best_.resize(static_cast<std::size_t>(count));
+  std::sort(best_.begin(), best_.end());
 }
 
 void Cascade::order_by(int slot) {
-  make_room(order_, count_);
-  std::iota(order_.begin(), order_.begin() + count_, std::int64_t{0});
-  const std::vector<float>& scores = slots_[slot];
-  std::sort(order_.begin(), order_.begin() + count_, [&](std::int64_t a, std::int64_t b) {
+  best_.resize(size());
+  std::iota(best_.begin(), best_.end(), std::int64_t{0});
+  const std::vector<float>& scores = left_.slots[slot];
+  std::sort(best_.begin(), best_.end(), [&](std::int64_t a, std::int64_t b) {
     return scores[a] > scores[b] || (scores[a] == scores[b] && a < b);
   });
-  reorder(columns_, moved_, order_, count_);
-  for (std::vector<float>& each : slots_) reorder(each, ordered_, order_, count_);
+  reorder(left_.columns, moved_, best_);
+  for (std::vector<float>& each : left_.slots) reorder(each, ordered_, best_);
 }
 
 }  // namespace recfunnel

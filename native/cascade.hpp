@@ -2,83 +2,87 @@
 // scores what is left and keeps its best.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
-#include <memory>
+#include <exception>
 #include <mutex>
 #include <span>
 #include <vector>
 
-#include "machine.hpp"
+#include "cascade_part.hpp"
+#include "pool.hpp"
 
 namespace recfunnel {
 
-// A model a stage calls. Scores have numbered slots: it reads some and fills one.
-struct Scorer {
-  std::shared_ptr<Machine> machine;
-  std::vector<int> given;  // slots it reads, in the order of its given scores
-  int slot = 0;            // that it fills
+// What the sub-batches of a query keep together of the k that a stage keeps.
+enum class Keep {
+  kAll,    // the best k of all: they meet after each stage and are cut anew
+  kShare,  // each its own best k / n, rounded up; they meet after the pipeline's last stage
 };
 
-// The last scorer is the stage's own: its best `num_out` survive.
-struct CascadeStage {
-  std::vector<Scorer> scorers;
-  std::int64_t num_out = 0;
-};
-
-// What a query brings to the first of these stages.
-struct Offered {
-  const FeatureArrays* context = nullptr;     // one row
-  const std::int64_t* columns = nullptr;      // (count,), rising; null: 0, 1, 2, ...
-  const std::int64_t* rows = nullptr;         // (count,) of the items; null: the columns themselves
-  std::int64_t count = 0;
-  std::vector<const float*> scores;           // of each slot, (count,); null where none is known
-  std::span<const std::int64_t> excluded;     // positions that must not survive, rising
+// How a query's candidates are cut: into runs of equal length, each on one thread at a time.
+struct SubBatches {
+  int count = 1;
+  Keep keep = Keep::kAll;
 };
 
 // Remembers its buffers from query to query: nothing is allocated once it has seen a long one. One
 // query at a time; others wait.
 class Cascade {
  public:
-  // best_first: these are the pipeline's last stages, whose answer is ordered by score.
-  Cascade(std::vector<CascadeStage> stages, int num_slots, bool best_first);
+  // ends: these are the pipeline's last stages, whose answer is ordered by score.
+  Cascade(std::vector<CascadeStage> stages, int num_slots, bool ends, SubBatches sub_batches);
 
-  int num_stages() const { return static_cast<int>(stages_.size()); }
-  int num_slots() const { return static_cast<int>(slots_.size()); }
+  int num_slots() const { return static_cast<int>(left_.slots.size()); }
 
   // Runs all stages, then calls take() while the results below stand.
+  // num_columns: that the query brought to the first stage of its pipeline; shares are cut by them.
   template <class Take>
-  void run(const Offered& offered, Take&& take) {
+  void run(const Offered& offered, std::int64_t num_columns, Take&& take) {
     const std::lock_guard lock(mutex_);
-    run_stages(offered);
+    run_stages(offered, num_columns);
     take();
   }
 
   // Of the last run: columns of the survivors, rising or best first; scores by slot (those of slots
-  // that no stage filled and nobody brought mean nothing); seconds of each stage.
-  std::span<const std::int64_t> columns() const { return {columns_.data(), size()}; }
-  std::span<const float> scores(int slot) const { return {slots_[slot].data(), size()}; }
+  // that no stage filled and nobody brought mean nothing); seconds of each stage, of all
+  // sub-batches together.
+  std::span<const std::int64_t> columns() const { return {left_.columns.data(), size()}; }
+  std::span<const float> scores(int slot) const { return {left_.slots[slot].data(), size()}; }
   std::span<const double> stage_seconds() const { return seconds_; }
 
  private:
-  std::size_t size() const { return static_cast<std::size_t>(count_); }
-  void run_stages(const Offered& offered);
-  void take_in(const Offered& offered);
-  void score(const Scorer& scorer, const Offered& offered, bool whole);
-  void keep_best(const CascadeStage& stage, const Offered& offered, bool first, bool whole);
-  void keep(const std::vector<std::int64_t>& positions, std::int64_t count);
+  std::size_t size() const { return static_cast<std::size_t>(left_.count); }
+  std::int64_t num_parts() const { return static_cast<std::int64_t>(parts_.size()); }
+  bool is_last(std::size_t number) const { return ends_ && number + 1 == stages_.size(); }
+  void run_stages(const Offered& offered, std::int64_t num_columns);
+  void run_shares(const Offered& offered, std::int64_t num_columns);
+  void run_meeting(const Offered& offered);
+  void wait_for_meeting(std::size_t number) const;
+  void meet(std::size_t number, const Offered& offered);
+  [[noreturn]] void rethrow();
+  template <class Work>
+  void guarded(Work&& work);
+  void gather();
+  void find_best(std::int64_t count, int slot);
   void order_by(int slot);
-  Call call_of(const Scorer& scorer, const Offered& offered, bool whole);
 
   std::vector<CascadeStage> stages_;
-  bool best_first_;
+  bool ends_;
+  SubBatches sub_batches_;
+  std::vector<CascadePart> parts_;
+  Pool pool_;
   std::mutex mutex_;
-  std::int64_t count_ = 0;
-  std::vector<std::int64_t> columns_, rows_, order_;
-  std::vector<std::vector<float>> slots_;
-  std::vector<float> given_, ordered_;
-  std::vector<std::int64_t> moved_;
+  Candidates left_;
+  Offered between_;  // what a stage left, as it is offered to the next
+  std::vector<std::int64_t> best_, moved_;
+  std::vector<float> ordered_;
   std::vector<double> seconds_;
-  TopK top_;
+  std::atomic<std::int64_t> finished_{0};  // runs of a part through a stage
+  std::atomic<std::size_t> met_{0};        // stages whose parts have met
+  std::mutex failing_;
+  std::exception_ptr failure_;
+  std::atomic<bool> failed_{false};
 };
 
 }  // namespace recfunnel

@@ -26,9 +26,11 @@ void check_length(const char* what, std::size_t length, std::int64_t count) {
 
 class BoundCascade {
  public:
-  BoundCascade(const std::vector<StageFields>& stages, int num_slots, bool best_first,
-               std::vector<int> wanted)
-      : cascade_(bound(stages), num_slots, best_first), wanted_(std::move(wanted)) {
+  BoundCascade(const std::vector<StageFields>& stages, int num_slots, bool ends,
+               std::vector<int> wanted, int num_sub_batches, bool shares)
+      : cascade_(bound(stages), num_slots, ends,
+                 {num_sub_batches, shares ? Keep::kShare : Keep::kAll}),
+        wanted_(std::move(wanted)) {
     for (const int slot : wanted_) {
       if (slot < 0 || slot >= num_slots) throw InputError("no such slot");
     }
@@ -41,7 +43,7 @@ class BoundCascade {
                 std::int64_t count, const std::optional<IdVector>& columns,
                 const std::optional<IdVector>& rows,
                 const std::vector<std::optional<NumberVector>>& scores,
-                const std::optional<IdVector>& excluded) {
+                const std::optional<IdVector>& excluded, std::int64_t num_columns) {
     Buffers& own = buffers_of_thread();
     fill(own.context, categorical, dense, lists);
     if (own.context.num_rows != 1) {
@@ -63,7 +65,7 @@ class BoundCascade {
     }
     own.excluded.clear();
     if (excluded) own.excluded.assign(excluded->data(), excluded->data() + excluded->size());
-    return call(own);
+    return call(own, num_columns == 0 ? count : num_columns);
   }
 
  private:
@@ -91,7 +93,7 @@ class BoundCascade {
     return made;
   }
 
-  nb::tuple call(Buffers& own) {
+  nb::tuple call(Buffers& own, std::int64_t num_columns) {
     nb::object columns;
     nb::list scores, seconds;
     const auto take = [&] {
@@ -110,7 +112,7 @@ class BoundCascade {
                          std::to_string(own.offered.count - 1));
       }
       own.offered.excluded = out;
-      cascade_.run(own.offered, take);
+      cascade_.run(own.offered, num_columns, take);
     }
     return nb::make_tuple(columns, scores, seconds);
   }
@@ -124,11 +126,13 @@ class BoundCascade {
 
 void bind_cascades(nb::module_& module) {
   nb::class_<BoundCascade>(module, "Cascade")
-      .def(nb::init<const std::vector<StageFields>&, int, bool, std::vector<int>>(), "stages"_a,
-           "num_slots"_a, "best_first"_a, "wanted"_a)
+      .def(nb::init<const std::vector<StageFields>&, int, bool, std::vector<int>, int, bool>(),
+           "stages"_a, "num_slots"_a, "ends"_a, "wanted"_a, "num_sub_batches"_a = 1,
+           "shares"_a = false)
       .def("run", &BoundCascade::run, "categorical"_a.noconvert(), "dense"_a.noconvert(),
            "lists"_a.noconvert(), "count"_a, "columns"_a.noconvert().none(),
-           "rows"_a.noconvert().none(), "scores"_a.noconvert(), "excluded"_a.noconvert().none());
+           "rows"_a.noconvert().none(), "scores"_a.noconvert(), "excluded"_a.noconvert().none(),
+           "num_columns"_a = 0);
 }
 
 }  // namespace recfunnel

@@ -113,13 +113,13 @@ void Machine::give_back(Workspace& workspace) {
   idle_.push_back(&workspace);
 }
 
-int Machine::threads_for(std::int64_t num_queries, std::int64_t num_candidates) const {
-  if (pool_.num_threads() == 1) return 1;
-  const std::int64_t useful = num_queries > 1
-                                  ? std::min(num_queries, num_queries * num_candidates /
-                                                              kCandidatesPerThread)
-                                  : num_candidates / kCandidatesPerThread;
-  return static_cast<int>(std::clamp<std::int64_t>(useful, 1, pool_.num_threads()));
+int Machine::threads_for(const Call& call) const {
+  const int most = std::min(pool_.num_threads(), call.most_threads);
+  if (most == 1) return 1;
+  const std::int64_t num_queries = call.context->num_rows;
+  const std::int64_t fills = num_queries * call.num_candidates / kCandidatesPerThread;
+  return static_cast<int>(
+      std::clamp<std::int64_t>(num_queries > 1 ? std::min(num_queries, fills) : fills, 1, most));
 }
 
 // Many queries are shared out whole; the candidates of a single one in runs of some blocks. Which
@@ -176,7 +176,7 @@ void Machine::run_all(const Call& call, Take&& take, std::span<Workspace*> space
 void Machine::run(const Call& call, float* out) {
   check_call(call);
   if (call.num_candidates == 0 || call.context->num_rows == 0) return;
-  Borrowed spaces(*this, threads_for(call.context->num_rows, call.num_candidates));
+  Borrowed spaces(*this, threads_for(call));
   const int width = program_->result().width;
   const auto take = [&](Workspace&, const float* tile, const Block& block) {
     float* to = out + (block.query * call.num_candidates + block.first) * width;
@@ -201,7 +201,7 @@ void Machine::top_k(const Call& call, std::int64_t k, std::span<const std::int64
   const std::int64_t kept = std::clamp<std::int64_t>(k, 0, call.num_candidates);
   top.reset(kept);
   if (kept == 0) return;
-  Borrowed spaces(*this, threads_for(1, call.num_candidates));
+  Borrowed spaces(*this, threads_for(call));
   for (Workspace* each : spaces.all()) each->top.reset(kept);
   const auto take = [&](Workspace& own, const float* tile, const Block& block) {
     auto left_out = std::lower_bound(excluded.begin(), excluded.end(), block.first);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -56,6 +57,7 @@ struct Call {
   const std::int64_t* candidates = nullptr;  // (queries, num_candidates); null: all, in order
   std::int64_t num_candidates = 0;
   const float* given = nullptr;  // (queries, num_candidates, width)
+  int most_threads = std::numeric_limits<int>::max();
 };
 
 struct MachineOptions {
@@ -82,6 +84,7 @@ class Machine {
 
   std::int64_t num_items() const { return items_.num_rows; }
   int lanes() const { return lanes_; }
+  int num_threads() const { return pool_.num_threads(); }
   int given_width() const { return program_->given_width(); }
   int result_width() const { return program_->result().width; }
 
@@ -104,7 +107,7 @@ class Machine {
   void check_items() const;
   void check_call(const Call& call) const;
   int choose_lanes(int asked) const;
-  int threads_for(std::int64_t num_queries, std::int64_t num_candidates) const;
+  int threads_for(const Call& call) const;
 
   // Runs all of a call; take(worker's space, result tile, block).
   template <class Take>

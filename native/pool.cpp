@@ -4,18 +4,12 @@
 
 #include <algorithm>
 
+#include "pause.hpp"
+
 namespace recfunnel {
 namespace {
 
 constexpr int kSpins = 500;  // about 20 microseconds of pauses
-
-void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 }  // namespace
 

@@ -5,77 +5,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recfunnel.core.arrays import IntArray
+from native_stages_world import (
+    NUM_ITEMS,
+    PIPELINES,
+    assert_same,
+    items,
+    load_models,
+    questions,
+    save_models,
+)
 from recfunnel.core.errors import DataError
 from recfunnel.core.features import Features
-from recfunnel.core.pipeline import Pipeline, pipeline_of
-from recfunnel.models.base import ModelSpec
-from recfunnel.models.checkpoint import save_checkpoint
-from recfunnel.models.ease import EASE
-from recfunnel.models.matrix_factorisation import MatrixFactorisation
-from recfunnel.models.neumf import NeuMF
-from recfunnel.models.reranker import Reranker
-from recfunnel.runtime.base import LoadedModel, RuntimeSpec
-from recfunnel.runtime.cascade import Cascade, OneByOne, Question, Survivors
+from recfunnel.core.pipeline import Pipeline
+from recfunnel.runtime.base import LoadedModel
+from recfunnel.runtime.cascade import Cascade, OneByOne, Question
 from recfunnel.runtime.native import Native
 from recfunnel.runtime.native_stages import NativeStages, fused
 from recfunnel.runtime.torch_eager import TorchEager
-from recfunnel.testing.model import EXAMPLE_SCHEMA, fill_with_noise, random_features
-
-NUM_ITEMS, NUM_QUERIES = 150, 12
-SPECS: dict[str, tuple[ModelSpec, tuple[str, ...]]] = {
-    "als": (MatrixFactorisation(num_factors=5), ()),
-    "ease": (EASE(), ()),
-    "net": (NeuMF(mf_dim=3, mlp_dim=4, hidden=(6,)), ()),
-    "rerank": (Reranker(embedding_dim=4, hidden=(6,)), ("als", "ease")),
-    "last": (Reranker(embedding_dim=4, hidden=(5,)), ("rerank", "net")),
-}
-PIPELINES = {
-    "alone": pipeline_of(("als",), (NUM_ITEMS, 9)),
-    "reads what nobody has computed": pipeline_of(("rerank",), (NUM_ITEMS, 9)),
-    "two": pipeline_of(("ease", "rerank"), (NUM_ITEMS, 60, 10)),
-    "three": pipeline_of(("als", "net", "last"), (NUM_ITEMS, 80, 40, 10)),
-    "keeps more than there is": pipeline_of(("net", "last"), (NUM_ITEMS, 149, 148)),
-}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("models")
-    for name, (spec, inputs) in SPECS.items():
-        module = spec.build(EXAMPLE_SCHEMA, len(inputs))
-        fill_with_noise(module)
-        save_checkpoint(place / name, spec, EXAMPLE_SCHEMA, module, name=name, score_inputs=inputs)
-    return place
-
-
-def items() -> Features:
-    return random_features(EXAMPLE_SCHEMA, "candidate", NUM_ITEMS, np.random.default_rng(0))
-
-
-def models_of(folder: Path, runtime: RuntimeSpec) -> dict[str, LoadedModel]:
-    return {name: runtime.load(folder / name, items()) for name in SPECS}
+    return save_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")
 def models(folder: Path) -> dict[str, LoadedModel]:
-    return models_of(folder, Native())
-
-
-def questions(candidates: IntArray | None = None, fraction: float = 1.0) -> list[Question]:
-    rng = np.random.default_rng(1)
-    context = random_features(EXAMPLE_SCHEMA, "context", NUM_QUERIES, rng)
-    return [
-        Question(context.row(q), np.unique(rng.integers(0, NUM_ITEMS, q)), candidates, fraction)
-        for q in range(NUM_QUERIES)
-    ]
-
-
-def assert_same(ours: Survivors, theirs: Survivors) -> None:
-    np.testing.assert_array_equal(ours.columns, theirs.columns)
-    assert ours.scores.keys() == theirs.scores.keys()
-    for name, scores in theirs.scores.items():
-        np.testing.assert_array_equal(ours.scores[name], scores)
+    return load_models(folder, Native())
 
 
 @pytest.mark.parametrize("fraction", [1.0, 0.4])

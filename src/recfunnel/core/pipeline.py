@@ -1,6 +1,7 @@
 """Pipelines of stages, and where they run."""
 
 from collections.abc import Mapping as Lookup
+from typing import Literal
 
 from recfunnel.core.errors import StudyError
 from recfunnel.core.spec import Value
@@ -21,14 +22,42 @@ class Stage(Value, frozen=True):
             )
 
 
+Keep = Literal["all", "share"]
+"""What n sub-batches keep together of the k that a stage keeps: the best k of all, or each the
+best k / n of its own, rounded up."""
+
+
 class Pipeline(Value, frozen=True):
-    """Stages in order; each reads what the one before it keeps."""
+    """Stages in order; each reads what the one before it keeps.
+
+    Args:
+        stages: in order.
+        sub_batches: n, runs of equal length that a query's columns are cut into; column c of C
+            belongs to the run i for which floor(i C / n) <= c < floor((i + 1) C / n). A server with
+            several cores works on as many of them at once.
+        keep: `all` answers what the same pipeline without sub-batches does: they meet after each
+            stage. With `share` each keeps its share and goes on alone, which saves waiting and may
+            lose a candidate; only the last stage answers the best of all.
+    """
 
     stages: tuple[Stage, ...]
+    sub_batches: int = 1
+    keep: Keep = "all"
 
     def __post_init__(self) -> None:
         if not self.stages:
             raise StudyError("a pipeline needs at least one stage")
+        fewest = min([self.stages[0].num_in, *(s.num_out for s in self.stages[:-1])])
+        if not 1 <= self.sub_batches <= fewest:
+            raise StudyError(
+                f"a pipeline whose stages read as few as {fewest} candidates is cut into 1 to "
+                f"{fewest} sub-batches, not {self.sub_batches}"
+            )
+        if self.sub_batches == 1 and self.keep != "all":
+            raise StudyError(
+                f"keep {self.keep!r} needs at least 2 sub-batches; raise sub_batches or leave "
+                "keep out"
+            )
         for before, after in zip(self.stages, self.stages[1:], strict=False):
             if before.num_out != after.num_in:
                 raise StudyError(
@@ -39,7 +68,11 @@ class Pipeline(Value, frozen=True):
     @property
     def name(self) -> str:
         """Short name for people, such as `ease 3706→256 · rerank 256→64`."""
-        return " · ".join(f"{s.model} {s.num_in}→{s.num_out}" for s in self.stages)
+        stages = " · ".join(f"{s.model} {s.num_in}→{s.num_out}" for s in self.stages)
+        if self.sub_batches == 1:
+            return stages
+        kept = ", each keeps its share" if self.keep == "share" else ""
+        return f"{stages} in {self.sub_batches} sub-batches{kept}"
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -50,6 +83,32 @@ class Pipeline(Value, frozen=True):
     def num_out(self) -> int:
         """Items answered."""
         return self.stages[-1].num_out
+
+    @property
+    def ranks_by_share(self) -> bool:
+        """Whether sub-batches change what is answered: some stage but the last keeps by share."""
+        return self.keep == "share" and len(self.stages) > 1
+
+    def most_left(self, number: int) -> int:
+        """The most that all sub-batches together hand on after a stage, counted from 0."""
+        if self.ranks_by_share and number < len(self.stages) - 1:
+            return self.sub_batches * self.share(number)
+        return self.stages[number].num_out
+
+    def run_length(self, num_candidates: int) -> int:
+        """Candidates in the longest of the sub-batches that so many are cut into."""
+        return -(-num_candidates // self.sub_batches)
+
+    def share(self, number: int) -> int:
+        """What each sub-batch keeps of what it reads in a stage; the last one answers all it may.
+
+        Args:
+            number: of the stage, from 0.
+        """
+        num_out = self.stages[number].num_out
+        if number == len(self.stages) - 1 or self.keep == "all":
+            return num_out
+        return self.run_length(num_out)
 
 
 def pipeline_of(models: tuple[str, ...], sizes: tuple[int, ...]) -> Pipeline:

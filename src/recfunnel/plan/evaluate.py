@@ -162,4 +162,7 @@ def path_name(path: Path) -> str:
         f"{s.num_stages}*{s.num_servers}*{s.num_threads}*{s.platform}"
         for s in path.mapping.stations
     )
-    return f"{stages} @ {stations}"
+    runs = ""
+    if path.pipeline.sub_batches > 1:
+        runs = f" / {path.pipeline.sub_batches} {path.pipeline.keep}"
+    return f"{stages}{runs} @ {stations}"

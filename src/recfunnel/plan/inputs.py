@@ -51,6 +51,8 @@ class PlanInputs:
         score_inputs: for each model, the models whose scores it reads; none when left out.
         model_bytes: memory of each model; a server holds every model it runs. 0 when left out.
         runtimes: which runtime each call of the profiles stands for.
+        runtimes_of_sub_batches: names of those that work on several sub-batches of a query at once;
+            None means all do.
     """
 
     space: SearchSpace
@@ -65,6 +67,7 @@ class PlanInputs:
     score_inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     model_bytes: Mapping[str, int] = field(default_factory=dict)
     runtimes: RuntimeChoice = field(default_factory=lambda: RuntimeChoice({}))
+    runtimes_of_sub_batches: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -87,6 +90,14 @@ class PlanInputs:
         """Whether every core holding every model would need more memory than there is."""
         most = self.platform.num_cores * sum(self.model_bytes.values())
         return most > self.platform.memory_bytes
+
+    def can_be_cut(self, pipeline: Pipeline) -> bool:
+        """Whether a pipeline has no sub-batches, or its runtimes work on several at once."""
+        able = self.runtimes_of_sub_batches
+        if pipeline.sub_batches == 1 or able is None:
+            return True
+        inputs, platform = self.all_score_inputs, self.platform.name
+        return self.runtimes.of_sub_batches(pipeline, inputs, platform) <= able
 
     def simulation_key(self) -> str:
         """Changes with all that simulated figures depend on, loads and deadlines apart."""

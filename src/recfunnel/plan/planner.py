@@ -127,7 +127,8 @@ class _Planning:
         )
         self.screen = Screen(inputs, self.curves, self.store, max_stations)
         self.tests = PairedTests(inputs.quality, inputs.seed, target.tolerance)
-        self.pipelines = enumerate_pipelines(inputs.space, inputs.models, inputs.num_candidates)
+        pipelines = enumerate_pipelines(inputs.space, inputs.models, inputs.num_candidates)
+        self.pipelines = tuple(filter(inputs.can_be_cut, pipelines))
 
     def run(self, progress: Progress) -> PlanResult:
         screening = self.screen.run(self.pipelines, progress)

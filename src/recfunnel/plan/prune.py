@@ -85,7 +85,7 @@ class Screen:
         self._curves = curves
         self._store = store
         self._max_stations = max_stations
-        self._bounds: dict[tuple[str, int], float] = {}
+        self._bounds: dict[str, float] = {}
 
     def run(self, pipelines: Sequence[Pipeline], progress: Progress = SILENT) -> Screening:
         """Judge and screen, in rounds: short pipelines first, then by their first model.
@@ -152,16 +152,17 @@ class Screen:
         return all(archives.of(len(s), t.size).dominates(bound, t) for s, t in times_s)
 
     def _bound(self, pipeline: Pipeline) -> float:
-        key = (pipeline.stages[0].model, pipeline.stages[0].num_out)
-        if key not in self._bounds:
-            table, name = self._table("bound"), f"{key[0]} {key[1]}"
+        front = pipeline.stages[0]
+        name = f"{front.model} {front.num_out}{_shares(pipeline)}"
+        if name not in self._bounds:
+            table = self._table("bound")
             stored = self._store.get(table, name)
             if stored is None:
                 ideal = self._inputs.quality.ideal_of_survivors(pipeline, 1)
                 stored = Estimate.exact(float(ideal.mean()))
                 self._store.put(table, name, stored)
-            self._bounds[key] = stored.mean
-        return self._bounds[key]
+            self._bounds[name] = stored.mean
+        return self._bounds[name]
 
     def judge(self, pipelines: Sequence[Pipeline]) -> dict[Pipeline, Estimate]:
         """NDCG of some pipelines, from the store where it is known."""
@@ -181,8 +182,13 @@ class Screen:
 
 
 def quality_name(pipeline: Pipeline) -> str:
-    """Key of a pipeline's stored quality; different for different pipelines."""
-    return "|".join(f"{s.num_in}>{s.model}>{s.num_out}" for s in pipeline.stages)
+    """Key of a pipeline's stored quality; the same only for pipelines that rank alike."""
+    stages = "|".join(f"{s.num_in}>{s.model}>{s.num_out}" for s in pipeline.stages)
+    return f"{stages}{_shares(pipeline)}"
+
+
+def _shares(pipeline: Pipeline) -> str:
+    return f" / {pipeline.sub_batches}" if pipeline.ranks_by_share else ""
 
 
 def rounds(pipelines: Sequence[Pipeline]) -> Iterator[list[Pipeline]]:

@@ -19,6 +19,7 @@ from recfunnel.core.seeds import rng_for
 from recfunnel.core.workload import sizes_for
 from recfunnel.profile.overheads import overheads
 from recfunnel.profile.request import HAND_OVER
+from recfunnel.profile.service import turns
 
 GRID_SIZE = 1024
 """G. The 99th percentile of a curve lies between its 10th and 11th point from the end."""
@@ -49,6 +50,7 @@ class StationCurves:
         self._profiles = {(p.model, p.platform, p.num_threads): p for p in profiles}
         self._score_inputs = score_inputs
         self._fractions = fractions
+        self._sizes: dict[tuple[int, int], tuple[int, ...]] = {}
         self._calls: dict[tuple[object, ...], DoubleArray] = {}
         self._stages: dict[tuple[object, ...], DoubleArray] = {}
         self._scorers: dict[tuple[str, ...], tuple[tuple[str, ...], ...]] = {}
@@ -83,34 +85,77 @@ class StationCurves:
         besides = overheads(pipeline, scorers, stages, lambda model: self._profile(model, *where))
         for index, names in zip(stages, besides, strict=True):
             num_in = pipeline.stages[index].num_in
-            total = total + self._stage(
-                scorers[index], names, num_in, num_candidates, index, *where
-            )
+            counts = self._counts(num_in, num_candidates)
+            if pipeline.sub_batches == 1:
+                total = total + self._stage(scorers[index], names, counts, index, *where)
+                continue
+            total = total + self._cut_stage(pipeline, scorers[index], counts, *where)
+            total = total + self._besides(names, counts, index, *where)
+            if index == stages[0]:
+                total = total + self._start(scorers[index][0], counts, *where)
         if len(stages) == len(pipeline.stages):
             total.sort(axis=1)
+        return total
+
+    def _counts(self, num_in: int, num_candidates: int) -> tuple[int, ...]:
+        """(L,), candidates of a stage; a query that has fewer than it may read brings all."""
+        key = (num_in, num_candidates)
+        if key not in self._sizes:
+            sizes = np.minimum(sizes_for(self._fractions, num_candidates), num_in)
+            self._sizes[key] = tuple(int(size) for size in sizes)
+        return self._sizes[key]
+
+    def _cut_stage(
+        self,
+        pipeline: Pipeline,
+        scorers: tuple[str, ...],
+        counts: tuple[int, ...],
+        platform: str,
+        num_threads: int,
+    ) -> DoubleArray:
+        """Scoring of a stage whose sub-batches run on one core each, several at once."""
+        runs = tuple(pipeline.run_length(count) for count in counts)
+        total = np.zeros((self._fractions.size, GRID_SIZE))
+        for model in scorers:
+            total = total + self._call(model, runs, platform, 1)
+        return turns(pipeline, num_threads) * total
+
+    def _start(
+        self, model: str, counts: tuple[int, ...], platform: str, num_threads: int
+    ) -> DoubleArray:
+        """Until all cores are at work: what a call on them takes beyond its even share."""
+        alone = self._call(model, counts, platform, 1)
+        late = self._call(model, counts, platform, num_threads) - alone / num_threads
+        return np.maximum(late, 0.0) if num_threads > 1 else np.zeros_like(alone)
+
+    def _besides(
+        self,
+        names: tuple[str, ...],
+        counts: tuple[int, ...],
+        index: int,
+        platform: str,
+        num_threads: int,
+    ) -> DoubleArray:
+        total = np.zeros((self._fractions.size, GRID_SIZE))
+        for name in names:
+            own = self._call(name, counts, platform, num_threads)
+            total = total + own[:, luck_order(f"{name.replace('_', ' ')} {index}")]
         return total
 
     def _stage(
         self,
         scorers: tuple[str, ...],
         besides: tuple[str, ...],
-        num_in: int,
-        num_candidates: int,
+        counts: tuple[int, ...],
         index: int,
         platform: str,
         num_threads: int,
     ) -> DoubleArray:
-        key = (scorers, besides, num_in, num_candidates, index, platform, num_threads)
+        key = (scorers, besides, counts, index, platform, num_threads)
         if key not in self._stages:
-            # A query with fewer candidates than a stage may read brings all it has.
-            sizes = np.minimum(sizes_for(self._fractions, num_candidates), num_in)
-            counts = tuple(int(size) for size in sizes)
-            total = np.zeros((self._fractions.size, GRID_SIZE))
+            total = self._besides(besides, counts, index, platform, num_threads)
             for model in scorers:
                 total = total + self._call(model, counts, platform, num_threads)
-            for name in besides:
-                own = self._call(name, counts, platform, num_threads)
-                total = total + own[:, luck_order(f"{name.replace('_', ' ')} {index}")]
             self._stages[key] = total
         return self._stages[key]
 

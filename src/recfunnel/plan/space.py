@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
 
 from recfunnel.core.errors import StudyError
-from recfunnel.core.pipeline import Pipeline, pipeline_of
+from recfunnel.core.pipeline import Keep, Pipeline, pipeline_of
 from recfunnel.core.spec import Value
 
 MAX_STAGES = 4
@@ -20,6 +20,10 @@ class SearchSpace(Value, frozen=True):
         keep_counts: what a stage that is not the last may keep.
         num_answers: k, items the last stage answers.
         thread_counts: cores one server may use for one query; each needs its own profile.
+        sub_batches: how many sub-batches a pipeline of several stages may cut a query into; 1 is
+            none. More than 1 are looked at where every model's fastest runtime works on several at
+            once.
+        keeps: what sub-batches keep, `all` (changes no answer) or `share`.
     """
 
     models: tuple[str, ...] = ()
@@ -27,6 +31,8 @@ class SearchSpace(Value, frozen=True):
     keep_counts: tuple[int, ...] = (64, 128, 256, 512, 1024)
     num_answers: int = 64
     thread_counts: tuple[int, ...] = (1,)
+    sub_batches: tuple[int, ...] = (1,)
+    keeps: tuple[Keep, ...] = ("all",)
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_stages <= MAX_STAGES:
@@ -35,8 +41,9 @@ class SearchSpace(Value, frozen=True):
             raise StudyError(f"num_answers is {self.num_answers}, must be at least 1")
         if any(num_threads < 1 for num_threads in self.thread_counts) or not self.thread_counts:
             raise StudyError(f"thread_counts {self.thread_counts} must name counts of at least 1")
-        for what in ("models", "keep_counts", "thread_counts"):
+        for what in ("models", "keep_counts", "thread_counts", "sub_batches", "keeps"):
             _no_repeats(what, getattr(self, what))
+        self._check_sub_batches()
         short = [keep for keep in self.keep_counts if keep < self.num_answers]
         if short:
             raise StudyError(
@@ -47,6 +54,24 @@ class SearchSpace(Value, frozen=True):
             raise StudyError(
                 f"max_stages is {self.max_stages} but keep_counts is empty; "
                 "give keep-counts or set max_stages to 1"
+            )
+
+    def _check_sub_batches(self) -> None:
+        if any(count < 1 for count in self.sub_batches) or not self.sub_batches or not self.keeps:
+            raise StudyError(
+                f"sub_batches {self.sub_batches} must name counts of at least 1, and keeps "
+                f"{self.keeps} at least one of all and share"
+            )
+        most = max(self.sub_batches)
+        if most > 1 and 1 not in self.thread_counts:
+            raise StudyError(
+                f"{most} sub-batches are priced by calls on one core; add 1 to thread_counts "
+                f"{self.thread_counts}"
+            )
+        small = [keep for keep in self.keep_counts if keep < most]
+        if small:
+            raise StudyError(
+                f"keep-count {small[0]} cannot be shared by {most} sub-batches; remove one of them"
             )
 
     def check(self, models: Sequence[str], num_candidates: int) -> None:
@@ -122,7 +147,16 @@ def _pipelines(space: SearchSpace, names: Sequence[str], num_candidates: int) ->
     for num_stages in range(1, space.max_stages + 1):
         for chosen in permutations(names, num_stages):
             for keeps in combinations(falling, num_stages - 1):
-                yield pipeline_of(chosen, (num_candidates, *keeps, space.num_answers))
+                plain = pipeline_of(chosen, (num_candidates, *keeps, space.num_answers))
+                yield from _cut(plain, space)
+
+
+def _cut(plain: Pipeline, space: SearchSpace) -> Iterator[Pipeline]:
+    """The pipeline with each number of sub-batches; one stage alone is never cut."""
+    counts = space.sub_batches if len(plain.stages) > 1 else (1,)
+    for count in sorted(counts):
+        for keep in space.keeps if count > 1 else ("all",):
+            yield Pipeline(stages=plain.stages, sub_batches=count, keep=keep)
 
 
 def single_stage(model: str, num_candidates: int, num_answers: int) -> Pipeline:

@@ -120,5 +120,7 @@ def sizes_of(
             pipeline.stages, stage_scorers(pipeline, score_inputs), strict=True
         ):
             for model in calls:
-                sizes.setdefault(model, set()).update({stage.num_in, min(fewest, stage.num_in)})
+                found = sizes.setdefault(model, set())
+                for size in (stage.num_in, min(fewest, stage.num_in)):
+                    found.update({size, pipeline.run_length(size)})
     return {model: tuple(sorted(found)) for model, found in sizes.items()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recfunnel.core.pipeline import Path, stage_scorers
+from recfunnel.core.pipeline import Path, Pipeline, Station, stage_scorers
 from recfunnel.core.results import LatencyProfile
 from recfunnel.profile.request import RESTED
 from recfunnel.runtime.timing import FUSED_CALL, TOP_K
@@ -39,12 +39,36 @@ class RuntimeChoice:
         calls = stage_scorers(path.pipeline, score_inputs)
         places = [s for s in path.mapping.stations for _ in range(s.num_stages)]
         found = {
-            model: self.fastest.get((model, place.platform, place.num_threads, stage.num_in), "")
+            model: self._runtime(path.pipeline, model, place, stage.num_in)
             for stage, models, place in zip(path.pipeline.stages, calls, places, strict=True)
             for model in models
         }
         runtimes = tuple((model, runtime) for model, runtime in found.items() if runtime)
         return Path(pipeline=path.pipeline, mapping=path.mapping, runtimes=runtimes)
+
+    def of_sub_batches(
+        self, pipeline: Pipeline, score_inputs: Mapping[str, tuple[str, ...]], platform: str
+    ) -> frozenset[str]:
+        """The runtimes that are fastest at a pipeline's sub-batches, each on one core.
+
+        Args:
+            pipeline: whose calls were profiled at their very sizes.
+            score_inputs: for each model, the models whose scores it reads.
+            platform: where.
+        """
+        place = Station(platform=platform, num_stages=1)
+        calls = zip(pipeline.stages, stage_scorers(pipeline, score_inputs), strict=True)
+        return frozenset(
+            self._runtime(pipeline, model, place, stage.num_in)
+            for stage, models in calls
+            for model in models
+        )
+
+    def _runtime(self, pipeline: Pipeline, model: str, place: Station, num_in: int) -> str:
+        """Name of a call's runtime; empty for one that was not measured."""
+        threads = place.num_threads if pipeline.sub_batches == 1 else 1
+        size = pipeline.run_length(num_in)
+        return self.fastest.get((model, place.platform, threads, size), "")
 
 
 def fastest_runtimes(

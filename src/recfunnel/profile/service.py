@@ -11,7 +11,7 @@ import numpy as np
 
 from recfunnel.core.arrays import DoubleArray, IntArray
 from recfunnel.core.errors import InvalidInput, StudyError
-from recfunnel.core.pipeline import Path
+from recfunnel.core.pipeline import Path, Pipeline
 from recfunnel.core.results import LatencyProfile
 from recfunnel.core.workload import sizes_for
 from recfunnel.profile.overheads import overheads
@@ -34,6 +34,9 @@ def draw_service(
     Each simulated query is given one profiled query, whose own times are added up over all calls:
     one with a long history is slow in every model that reads it. Selection and hand-over do not
     depend on the query and are drawn on their own (`recfunnel.profile.overheads`).
+
+    Sub-batches are called on one core each, as many at once as the server has cores; until all are
+    at work passes what the first model's call on all of them takes beyond its even share.
 
     Args:
         path: stages and where they run.
@@ -70,11 +73,52 @@ def draw_service(
         for index, names in zip(stages, besides, strict=True):
             sizes = np.minimum(offered, path.pipeline.stages[index].num_in)
             for model in scorers[index]:
-                total_s += shelf.draw(model, where, sizes, luck, rested)
+                total_s += _call_s(shelf, path.pipeline, model, where, sizes, luck, rested)
+            if index == stage:
+                front = scorers[index][0]
+                total_s += _start_s(shelf, path.pipeline, front, where, sizes, luck, rested)
             for name in names:
                 total_s += shelf.draw(name, where, sizes, rng.random(luck.size), rested)
         stage += station.num_stages
     return service_s
+
+
+def _call_s(
+    shelf: "_Shelf",
+    pipeline: Pipeline,
+    model: str,
+    where: tuple[str, int],
+    sizes: IntArray,
+    luck: DoubleArray,
+    rested: float,
+) -> DoubleArray:
+    """(N,), a model's call: of all candidates, or of as many sub-batches as one core takes."""
+    if pipeline.sub_batches == 1:
+        return shelf.draw(model, where, sizes, luck, rested)
+    runs = -(-sizes // pipeline.sub_batches)
+    times = turns(pipeline, where[1])
+    return times * shelf.draw(model, (where[0], 1), runs, luck, rested)
+
+
+def _start_s(
+    shelf: "_Shelf",
+    pipeline: Pipeline,
+    model: str,
+    where: tuple[str, int],
+    sizes: IntArray,
+    luck: DoubleArray,
+    rested: float,
+) -> DoubleArray:
+    """(N,), until all cores are at work: what a call on them takes beyond its even share."""
+    if pipeline.sub_batches == 1 or where[1] == 1:
+        return np.zeros(luck.size)
+    alone = shelf.draw(model, (where[0], 1), sizes, luck, rested)
+    return np.maximum(shelf.draw(model, where, sizes, luck, rested) - alone / where[1], 0.0)
+
+
+def turns(pipeline: Pipeline, num_threads: int) -> int:
+    """Sub-batches that the busiest of a server's cores takes, one after another."""
+    return -(-pipeline.sub_batches // num_threads)
 
 
 def rested_share(utilisation: float) -> float:

@@ -114,8 +114,11 @@ class Funnel:
         relevant = self._lists.relevant(pipeline.models[-1])
         if len(pipeline.stages) == 1:
             return np.where(relevant < depth, relevant.astype(np.int64) + 1, 0)
-        read = self._after(pipeline.stages[:-1])
-        table, is_pair = self._table(pipeline.stages)
+        read = self._before_last(pipeline)
+        if pipeline.ranks_by_share:
+            table, is_pair = self._lists.ranks(pipeline.models[-1]), False
+        else:
+            table, is_pair = self._table(pipeline.stages)
         offsets, num_columns = self.judged.offsets, self.judged.num_columns
         ranks = np.empty(relevant.size, np.int64)
 
@@ -129,6 +132,10 @@ class Funnel:
     def survivors(self, pipeline: Pipeline, num_stages: int) -> BoolArray:
         """(V,), the relevant columns still in after the first `num_stages` stages, at least 1."""
         self.check(pipeline)
+        if pipeline.ranks_by_share and num_stages < len(pipeline.stages):
+            return self._after_shares(pipeline, num_stages).alive
+        if pipeline.ranks_by_share:
+            return self.ranks(pipeline, pipeline.num_out) > 0
         return self._after(pipeline.stages[:num_stages]).alive
 
     def check(self, pipeline: Pipeline) -> None:
@@ -150,6 +157,43 @@ class Funnel:
         if len(stages) == 2:
             return self._lists.pair(stages[0].model, stages[1].model, stages[0].num_out), True
         return self._lists.ranks(stages[-1].model), False
+
+    def _before_last(self, pipeline: Pipeline) -> Survivors:
+        """What the last stage reads."""
+        if pipeline.ranks_by_share:
+            return self._after_shares(pipeline, len(pipeline.stages) - 1)
+        return self._after(pipeline.stages[:-1])
+
+    def _after_shares(self, pipeline: Pipeline, num_stages: int) -> Survivors:
+        """What the first stages keep, each sub-batch its share."""
+        stages = pipeline.stages[:num_stages]
+        sizes = tuple((stage.model, stage.num_out) for stage in stages)
+        key = ("shares", pipeline.sub_batches, *sizes)
+        found: Survivors | None = self._cache.find(key)
+        if found is None:
+            found = self._narrow_by_share(pipeline, num_stages)
+            self._cache.keep(key, found)
+        return found
+
+    def _narrow_by_share(self, pipeline: Pipeline, num_stages: int) -> Survivors:
+        model = pipeline.models[num_stages - 1]
+        if num_stages == 1:
+            columns, num_read = self._lists.order(model), self.judged.num_allowed
+        else:
+            before = self._after_shares(pipeline, num_stages - 1)
+            columns, num_read = before.columns, before.num_kept
+        table, share = self._lists.ranks(model), pipeline.share(num_stages - 1)
+        kept = np.empty((len(self.judged), share * pipeline.sub_batches), table.dtype)
+        num_kept = np.empty(len(self.judged), np.int64)
+        alive = np.empty(self.judged.columns.size, np.bool_)
+        runs, relevant = (pipeline.sub_batches, self.judged.offsets), self.judged.columns
+
+        def narrow_rows(start: int, stop: int) -> None:
+            what = (table, columns, num_read, share, *runs, relevant)
+            kernels.narrow_by_share(*what, start, stop, kept, num_kept, alive)
+
+        self._threads.run(narrow_rows, len(self.judged))
+        return Survivors(kept, num_kept, alive)
 
     def _after(self, stages: tuple[Stage, ...]) -> Survivors:
         """What these stages keep."""

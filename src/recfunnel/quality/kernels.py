@@ -138,6 +138,58 @@ def narrow(
 
 
 @compiled
+def narrow_by_share(
+    table: Ranks,
+    columns: Ranks,
+    num_read: IntArray,
+    share: int,
+    num_runs: int,
+    offsets: IntArray,
+    relevant: IntArray,
+    start: int,
+    stop: int,
+    kept: Ranks,
+    num_kept: IntArray,
+    alive: BoolArray,
+) -> None:
+    """Keep the best columns of each run that the columns 0 to C - 1 are cut into.
+
+    Args:
+        table: (J, C), a rank table.
+        columns: (J, K), what the stage reads.
+        num_read: (J,), how many of them count.
+        share: how many each run keeps.
+        num_runs: runs; run i begins at column floor(i C / runs).
+        offsets: (J + 1,), each query's relevant columns.
+        relevant: (V,), relevant columns.
+        start: first query.
+        stop: one after the last query.
+        kept: (J, at least share * num_runs), written from the left, best first.
+        num_kept: (J,), written.
+        alive: (V,), written: whether a relevant column is kept.
+    """
+    num_columns = table.shape[1]
+    stays = np.zeros(num_columns, np.bool_)
+    for query in range(start, stop):
+        read = columns[query, : num_read[query]]
+        counts = np.zeros(num_runs, np.int64)
+        total = 0
+        for i in np.argsort(table[query][read]):
+            column = np.int64(read[i])
+            run = ((column + 1) * num_runs - 1) // num_columns
+            if counts[run] < share:
+                counts[run] += 1
+                kept[query, total] = column
+                stays[column] = True
+                total += 1
+        num_kept[query] = total
+        for v in range(offsets[query], offsets[query + 1]):
+            alive[v] = stays[relevant[v]]
+        for i in range(total):
+            stays[kept[query, i]] = False
+
+
+@compiled
 def rank_relevant(
     table: Ranks,
     is_pair: bool,

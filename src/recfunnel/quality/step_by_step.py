@@ -5,6 +5,7 @@ Slow and simple on purpose; it shares nothing with the fast path but the values 
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 
@@ -29,11 +30,21 @@ def rank_step_by_step(
         int64, at most `pipeline.num_out` columns; fewer when fewer may be ranked.
     """
     kept: IntArray = np.flatnonzero(queries.allowed(query))
-    for stage in pipeline.stages:
+    for number, stage in enumerate(pipeline.stages):
         scores = tables[stage.model].scores[query, kept]
-        best_first = np.lexsort((kept, -scores))
-        kept = kept[best_first][: stage.num_out]
+        kept = kept[np.lexsort((kept, -scores))]
+        if pipeline.keep == "share" and number < len(pipeline.stages) - 1:
+            kept = _of_each_run(kept, pipeline, pipeline.share(number), queries.num_columns)
+        else:
+            kept = kept[: stage.num_out]
     return kept
+
+
+def _of_each_run(kept: IntArray, pipeline: Pipeline, share: int, num_columns: int) -> IntArray:
+    """The first `share` of the columns that fall into each sub-batch."""
+    starts = [i * num_columns // pipeline.sub_batches for i in range(pipeline.sub_batches + 1)]
+    runs = [kept[(kept >= start) & (kept < stop)][:share] for start, stop in pairwise(starts)]
+    return np.concatenate(runs)
 
 
 def ndcg_step_by_step(

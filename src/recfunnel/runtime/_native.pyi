@@ -100,15 +100,18 @@ class Cascade:
     """Stages of a pipeline run behind each other; one query at a time, others wait.
 
     Scores have numbered slots. A stage is its scorers, each a machine, the slots it reads and the
-    one it fills, and how many its last scorer keeps.
+    one it fills, and how many its last scorer keeps. Sub-batches are cut by columns of the query;
+    by shares, each keeps its part of what a stage keeps, else they meet after each stage.
     """
 
     def __init__(
         self,
         stages: list[tuple[list[tuple[object, list[int], int]], int]],
         num_slots: int,
-        best_first: bool,
+        ends: bool,
         wanted: list[int],
+        num_sub_batches: int = 1,
+        shares: bool = False,
     ) -> None: ...
     def run(
         self,
@@ -120,5 +123,6 @@ class Cascade:
         rows: IntArray | None,
         scores: list[FloatArray | None],
         excluded: IntArray | None,
+        num_columns: int = 0,
     ) -> tuple[IntArray, list[FloatArray], list[float]]:
         """Columns of the survivors, their scores in the wanted slots, seconds of each stage."""

@@ -102,7 +102,7 @@ def run_layout(path: ServingPath, carried: tuple[tuple[str, ...], ...], num_quer
     last_stage = -1
     for number, station in enumerate(path.mapping.stations[:-1]):
         last_stage += station.num_stages
-        keep = path.pipeline.stages[last_stage].num_out
+        keep = path.pipeline.most_left(last_stage)
         names = carried[last_stage]
         fields += [
             Field(f"slot{number}.size", "int64", (slots,)),

@@ -16,7 +16,7 @@ from recfunnel.core.errors import StudyError
 from recfunnel.core.features import Features
 from recfunnel.core.pipeline import Pipeline, stage_scorers
 from recfunnel.runtime.base import LoadedModel
-from recfunnel.runtime.top_k import best_first, top_k
+from recfunnel.runtime.top_k import best_first, top_k, top_k_of_each
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -131,11 +131,21 @@ class Cascade:
         rows = None if whole else _item_rows(question, before.columns)
         scores = self._score(number, question.context, rows, before)
         own = scores[stage.model]
-        picks = top_k(own, stage.num_out, excluded)
+        last = number == len(self.pipeline.stages) - 1
+        if self.pipeline.ranks_by_share and not last:
+            bounds = np.searchsorted(before.columns, self.cuts(question))
+            picks = top_k_of_each(own, self.pipeline.share(number), bounds, excluded)
+        else:
+            picks = top_k(own, stage.num_out, excluded)
         names = self.carried[number]
-        if number == len(self.pipeline.stages) - 1:
+        if last:
             picks, names = best_first(own, picks), (stage.model,)
         return Survivors(before.columns[picks], {name: scores[name][picks] for name in names})
+
+    def cuts(self, question: Question) -> IntArray:
+        """Columns (sub-batches + 1,) where a query's sub-batches begin, and its last one ends."""
+        count, num_columns = self.pipeline.sub_batches, self.offered(question).size
+        return np.arange(count + 1, dtype=np.int64) * num_columns // count
 
     def offered(self, question: Question) -> IntArray:
         """Columns (n,) that a query brings to the first stage.

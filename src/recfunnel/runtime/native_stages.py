@@ -62,9 +62,17 @@ class NativeStages:
             for number in stages.stages
         ]
         wanted = [self._slots[name] for name in self._wanted]
-        self._native = _native.Cascade(native_stages, len(self._slots), ends, wanted)
+        pipeline = cascade.pipeline
+        self._native = _native.Cascade(
+            native_stages,
+            len(self._slots),
+            ends,
+            wanted,
+            pipeline.sub_batches,
+            pipeline.keep == "share",
+        )
         self.stage_s: tuple[float, ...] = ()
-        """Seconds each stage of the last query took."""
+        """Seconds each stage of the last query took, those of all its sub-batches together."""
 
     def run(self, question: Question, before: Survivors | None) -> Survivors:
         """Run all stages on what the stage before them kept (None when the first is among them).
@@ -90,9 +98,9 @@ class NativeStages:
     def _run(self, question: Question, before: Survivors | None) -> Any:
         context = question.context
         columns, excluded = None, None
+        num_columns = self._cascade.offered(question).size
         if before is None:
-            offered = self._cascade.offered(question)
-            count = offered.size
+            count = num_columns
             excluded = question.excluded[question.excluded < count]
             rows = None if question.candidates is None else question.candidates[:count]
         else:
@@ -107,6 +115,7 @@ class NativeStages:
             rows,
             self._known(before),
             excluded,
+            num_columns,
         )
 
     def _known(self, before: Survivors | None) -> list[FloatArray | None]:

@@ -5,6 +5,8 @@ Letters: n candidates, k survivors.
 Measured on 3,706 scores with k = 256: this selection 9 µs, a stable sort of everything 70 µs.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from recfunnel.core.arrays import FloatArray, IntArray
@@ -38,6 +40,29 @@ def top_k(scores: FloatArray, k: int, excluded: IntArray | None = None) -> IntAr
         tied = np.flatnonzero(scores[picks] == threshold)
         picks = np.delete(picks, tied[tied.size - (picks.size - kept) :])
     return picks
+
+
+def top_k_of_each(
+    scores: FloatArray, k: int, bounds: IntArray, excluded: IntArray | None = None
+) -> IntArray:
+    """Positions of the best k of each run of scores, in rising order of position.
+
+    Args:
+        scores: (n,), finite.
+        k: how many to keep of each run.
+        bounds: int64 (runs + 1,), rising from 0 to n: run i is bounds[i] to bounds[i + 1] - 1.
+        excluded: positions that must not be kept.
+
+    Returns:
+        int64, rising.
+    """
+    picks = []
+    for start, stop in pairwise(bounds.tolist()):
+        own = None
+        if excluded is not None:
+            own = excluded[(excluded >= start) & (excluded < stop)] - start
+        picks.append(start + top_k(scores[start:stop], k, own))
+    return np.concatenate(picks)
 
 
 def best_first(scores: FloatArray, picks: IntArray) -> IntArray:

@@ -202,6 +202,9 @@ class Planning:
             quality_key=content_hash([self._models_key(), self.study.max_validation_queries]),
             profiles=profiles,
             runtimes=runtimes,
+            runtimes_of_sub_batches=frozenset(
+                name for name, runtime in self.study.runtimes.items() if runtime.fused
+            ),
             platform=self.platform(),
             workload=self.study.workload(),
             seed=self.study.seed,
