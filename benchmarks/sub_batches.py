@@ -1,4 +1,4 @@
-"""Sub-batches of a query against stages split over the same cores: 4096 → RM_small → 256 → RM_large.
+"""Sub-batches of a query against stages split over the same cores: 4096 → small → 256 → large.
 
 python benchmarks/sub_batches.py            # a catalogue of 200,000 items, some seconds a row
 """
