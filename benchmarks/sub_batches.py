@@ -52,14 +52,14 @@ def cascade_call(
         ([(each.native, [], slot)], keep)
         for slot, (each, keep) in enumerate(zip(machines, SIZES[1:], strict=True))
     ]
-    cascade = _native.Cascade(stages, 2, True, sub_batches, shares)
+    cascade = _native.Cascade(stages, 2, True, [1], sub_batches, shares)
     contexts = [workload.context.row(i) for i in range(workload.num_queries)]
 
     def answer(number: int) -> object:
         query = number % len(contexts)
         context, rows = contexts[query], workload.candidates[query]
         return cascade.run(
-            context.categorical, context.dense, [], rows.size, None, rows, [], None, [1], rows.size
+            context.categorical, context.dense, [], rows.size, None, rows, [], None, rows.size
         )
 
     return answer

@@ -14,7 +14,12 @@ constexpr int kSpins = 500;  // about 20 microseconds of pauses
 }  // namespace
 
 Pool::Pool(int num_threads) : num_threads_(std::max(1, num_threads)), process_(getpid()) {
-  for (int i = 1; i < num_threads_; ++i) helpers_.emplace_back([this] { help(); });
+  try {
+    for (int i = 1; i < num_threads_; ++i) helpers_.emplace_back([this] { help(); });
+  } catch (...) {  // the system gives no more threads; those it gave must end before this does
+    stop();
+    throw;
+  }
 }
 
 Pool::~Pool() {
@@ -22,6 +27,10 @@ Pool::~Pool() {
     for (std::thread& helper : helpers_) helper.detach();
     return;
   }
+  stop();
+}
+
+void Pool::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

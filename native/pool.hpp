@@ -40,6 +40,7 @@ class Pool {
 
   void run_job(std::int64_t count, int threads, Step step, void* data);
   void help();
+  void stop();
   void take_tasks(int worker);
 
   int num_threads_;
