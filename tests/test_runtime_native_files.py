@@ -1,7 +1,10 @@
 """A compiled form on disk: made once, shared, never used where it does not fit."""
 
 import multiprocessing
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +191,24 @@ def test_a_form_that_was_not_finished_is_not_there(
             SHARED.load(folder, CONTRACT.items())
     assert kept_forms(folder) == {}
     assert SHARED.load(folder, CONTRACT.items()).remarks == ()
+
+
+def test_who_wants_a_form_that_is_being_made_waits_for_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    makers, make = [], native_files.made_records
+
+    def slowly(*given: Any) -> Any:
+        makers.append(threading.get_ident())
+        time.sleep(0.3)
+        yield from make(*given)
+
+    monkeypatch.setattr(native_files, "made_records", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        models = list(pool.map(lambda _: SHARED.load(folder, CONTRACT.items()), range(3)))
+
+    assert len(makers) == 1
+    assert [model.remarks for model in models] == [(), (), ()]
 
 
 def test_where_nothing_can_be_written_it_is_compiled_in_memory_and_said(folder: Path) -> None:

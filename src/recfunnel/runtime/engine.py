@@ -1,8 +1,8 @@
 """Executes a path for real under open-loop load.
 
-Each server of each station is a process of its own, pinned to its cores, with its own copy of the
-models; a station's servers read one pipe, which makes them an exact first-come-first-served queue.
-The processes stay alive between runs and between paths.
+Each server of each station is a process of its own, pinned to its cores, that loads the models it
+runs (what is mapped from files is shared); a station's servers read one pipe, which makes them an
+exact first-come-first-served queue. The processes stay alive between runs and between paths.
 """
 
 import os
