@@ -30,6 +30,7 @@ def main() -> None:
     if data is not None:
         _run("quality_funnels.py", "--data", str(data))
         _run("movielens.py", str(data))
+        _run("runtime_capacity.py", "runs/movielens-benchmark")
 
 
 def _run(name: str, *arguments: str) -> None:

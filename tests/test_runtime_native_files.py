@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recfunnel.cli.main import run_command
 from recfunnel.compile.load import load_graph
+from recfunnel.core.arrays import Ragged
+from recfunnel.core.dataset import Dataset, Interactions, Provenance, QuerySet, save_dataset
 from recfunnel.core.features import Features
 from recfunnel.models.checkpoint import save_checkpoint
 from recfunnel.models.dlrm import DLRM
-from recfunnel.runtime import native_files
+from recfunnel.runtime import native_compile, native_files
+from recfunnel.runtime.engine import Engine
+from recfunnel.runtime.messages import ServingSetup
 from recfunnel.runtime.native import Native, NativeModel
 from recfunnel.runtime.native_files import kept_forms
 from recfunnel.testing.model import EXAMPLE_SCHEMA, fill_with_noise, random_features
@@ -218,6 +223,55 @@ def test_where_nothing_can_be_written_it_is_compiled_in_memory_and_said(folder: 
     assert "'dlrm' is compiled in every process" in " ".join(model.remarks)
     fresh = SHARED.load_graph(load_graph(folder), CONTRACT.items())
     np.testing.assert_array_equal(scores_of(model), scores_of(fresh))
+
+
+def test_workers_tell_what_they_found(tmp_path: Path) -> None:
+    """A form that had to be made again is in the notes of whoever loaded it, and only then."""
+    place = make_run(tmp_path)
+    setup = ServingSetup({"native": SHARED}, place / "models", place / "data", {"dlrm": ()})
+    for told in ((), ("dlrm: ",), ()):
+        with Engine(setup) as engine:
+            engine.load_models((("dlrm", "native"),), num_servers=1, num_threads=1)
+            assert tuple(note[:6] for note in engine.notes if "compiled" in note) == told
+        if not told:
+            truncate(form_of(place / "models" / "dlrm"))
+
+
+def make_run(folder: Path) -> Path:
+    """A run folder with one model and its queries."""
+    CONTRACT.save(folder / "models", "dlrm")
+    excluded = Ragged.from_rows([[] for _ in range(6)])
+    queries = QuerySet(
+        EXAMPLE_SCHEMA, CONTRACT.context(), CONTRACT.items(), None, excluded, excluded
+    )
+    nobody, nothing = np.zeros(1, np.int64), np.ones(1, np.float32)
+    dataset = Dataset(
+        "tiny",
+        "implicit",
+        EXAMPLE_SCHEMA,
+        queries.context,
+        queries.items,
+        Interactions(nobody, nobody, nothing, nothing),
+        queries,
+        queries,
+        Provenance(source="made up", licence="none", split="all"),
+    )
+    save_dataset(folder / "data", dataset)
+    return folder
+
+
+def test_explain_says_what_is_kept_and_why_there_are_no_huge_pages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = make_run(tmp_path)
+    SHARED.load(place / "models" / "dlrm", CONTRACT.items())
+    (name,) = kept_forms(place / "models" / "dlrm")
+    monkeypatch.setattr(native_compile, "huge_page_refusal", lambda: "turned off")
+    assert run_command(["explain", "dlrm", "--out", str(place)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+
+    assert f"Kept compiled, shared by all processes: {name}," in said
+    assert "No huge pages for records: turned off" in said
 
 
 def many_items(folder: Path, num_items: int) -> tuple[Path, Features]:
