@@ -47,6 +47,22 @@ def test_queries_go_on_where_the_last_round_stopped() -> None:
     assert asked == list(range(4 * (WARM_CALLS + FEWEST_CALLS)))
 
 
+def test_a_call_that_answers_several_queries_is_shared_out_among_them() -> None:
+    def sleep(_: int) -> None:
+        time.sleep(0.004)
+
+    found = interleave(
+        {"one": sleep, "four": sleep},
+        num_rounds=2,
+        round_s=0.01,
+        seed=0,
+        queries_a_call={"four": 4},
+    )
+    one, four = found.timings["one"], found.timings["four"]
+    assert one.median_s >= 0.004 > 0.003 > four.median_s >= 0.001
+    assert four.p99_s < one.p99_s
+
+
 def test_the_order_changes_between_rounds() -> None:
     order: list[str] = []
     calls = {name: lambda _, name=name: order.append(name) for name in "abcd"}

@@ -11,6 +11,7 @@ from recfunnel.bench.scaling import ScalingRequest, measure_scaling
 from recfunnel.bench.scaling_result import AXES, ScalingResult
 from recfunnel.cli.main import run_command
 from recfunnel.core.errors import StudyError
+from recfunnel.hardware.limits import num_allowed_cores
 from recfunnel.report.figure_scaling import scaling_figures
 
 TINY = ScalingRequest(
@@ -45,7 +46,11 @@ def test_every_axis_has_points(tiny: ScalingResult) -> None:
     assert places["catalogue"] == {1000}
     assert places["features"] == {4, 8}
     assert places["tables"] == {10_000}
-    assert 1 in places["threads"]
+    assert places["threads"] == set(range(1, num_allowed_cores() + 1))
+    assert {p.name for p in tiny.points if p.axis == "threads"} == {
+        *("256 candidates", "1,024 candidates", "4,096 candidates"),
+        "1,024 candidates, a query a core",
+    }
     assert all(point.items_per_s > 0 for point in tiny.points)
 
 
