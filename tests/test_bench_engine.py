@@ -233,6 +233,7 @@ STEADY = Steadiness(
     num_kept=4900,
     longest_s=1e-3,
     slow={"switched out": 90, "unknown": 3},
+    ticks=41,
     allocations=0,
     page_faults=2,
 )
@@ -262,7 +263,9 @@ def test_a_process_is_drawn() -> None:
     tables = {
         t.name: t for t in engine_tables(replace(result(), steadiness=(STEADY,), resident=(HELD,)))
     }
-    assert "1.80" in [cell.text for cell in tables["engine-steady"].rows[0].cells]
+    steady = [cell.text for cell in tables["engine-steady"].rows[0].cells]
+    assert "1.80" in steady
+    assert "41" in steady
     assert "4 %" in [cell.text for cell in tables["engine-memory"].rows[0].cells]
 
 

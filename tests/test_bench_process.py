@@ -1,12 +1,16 @@
 """Slow calls are told apart by what the system says, and a process is asked for its memory."""
 
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from recfunnel.bench import steady
 from recfunnel.bench.resident import SMALLEST_BYTES, resident_memory
 from recfunnel.bench.shapes import DLRMShape, shape_named
-from recfunnel.bench.steady import WARM_CALLS, Calls, summary, watch
+from recfunnel.bench.steady import WARM_CALLS, Calls, summary, timer_interrupts, watch
 from recfunnel.core.errors import StudyError
 
 MEDIUM = shape_named("RM_med")
@@ -28,6 +32,7 @@ def calls(taken_s: list[float], **seen: dict[int, int]) -> Calls:
         at("faults"),
         at("stolen").astype(np.bool_),
         allocations=0,
+        ticks=None,
     )
 
 
@@ -55,6 +60,26 @@ def test_calls_are_watched_after_a_warm_up() -> None:
     found = watch(asked.append, 250)
     assert asked == [*range(WARM_CALLS), *range(250)]
     assert (found.taken_s > 0).all()
+
+
+def test_the_timers_interrupts_are_counted_while_calls_are_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = tmp_path / "interrupts"
+    monkeypatch.setattr(steady, "INTERRUPTS", counts)
+    assert watch(id, 10).ticks is None
+    seen = iter((500, 1500))
+
+    def write() -> list[int]:
+        counts.write_text(
+            f"      CPU0  CPU1\n  9:  1  2  other\nLOC:  7  {next(seen)}  Local timer\n"
+        )
+        return timer_interrupts()
+
+    monkeypatch.setattr(steady, "timer_interrupts", write)
+    found = watch(lambda _: time.sleep(0.002), 20).ticks
+    assert found is not None
+    assert 800 < found <= 1000  # 1000 in all, and most of the time was spent in calls
 
 
 def test_touched_memory_is_seen() -> None:

@@ -24,6 +24,8 @@ class Steadiness(Value, frozen=True):
         num_kept: calls during which it did.
         longest_s: the longest call.
         slow: number of calls longer than 1.5 medians, by the first reason that holds.
+        ticks: interrupts of the system's timer that fell into calls, by their count on the busiest
+            core and the calls' share of the time; None where the system does not count them.
         allocations: calls of operator new in native code, during all calls; None where they are
             not counted.
         page_faults: of the thread, during all calls.
@@ -38,6 +40,7 @@ class Steadiness(Value, frozen=True):
     num_kept: int
     longest_s: float
     slow: dict[Reason, int]
+    ticks: int | None
     allocations: int | None
     page_faults: int
 

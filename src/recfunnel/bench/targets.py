@@ -154,7 +154,10 @@ def _ratio(result: EngineResult, target: RatioTarget) -> Verdict:
 
 
 def _short(count: int) -> str:
-    return f"{count / 10**6:.3g}M" if count >= 10**6 else f"{count:,}"
+    for scale, unit in ((10**6, "M"), (10**3, "k")):
+        if count >= scale:
+            return f"{count / scale:.3g}{unit}"
+    return f"{count}"
 
 
 def _named(way: Way, precision: Precision) -> str:

@@ -216,4 +216,4 @@ def _draw(result: "EngineResult") -> None:
         console.print(draw_table(table))
     for line in (machine_line(result), noise_line(result), *missing_lines(result)):
         if line:
-            say(line)
+            console.print(line, markup=False, highlight=False)

@@ -12,6 +12,9 @@ from recfunnel.report.table import Cell, Column, Row, Table
 
 QUICK_NOTE = "A quick look: small tables and catalogues, not the sizes the targets are for."
 
+LONGEST_NAME = 20
+"""Of what a figure is against, for a row to fit a line; the cascade's own table names a pair."""
+
 
 def engine_tables(result: EngineResult) -> tuple[Table, ...]:
     """A table for each model and setting, then the targets."""
@@ -142,7 +145,7 @@ def _verdict_row(verdict: Verdict) -> Row:
             Cell(_number(verdict, verdict.measured), verdict.measured),
             Cell(rounds),
             met,
-            Cell(verdict.beside),
+            Cell(verdict.beside if len(verdict.beside) <= LONGEST_NAME else "in its table"),
         )
     )
 
