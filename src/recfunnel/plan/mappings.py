@@ -106,6 +106,11 @@ def _fill(servers: list[int], threads: tuple[int, ...], num_cores: int) -> tuple
     return tuple(filled)
 
 
+def uses_cores_together(mapping: Mapping) -> bool:
+    """Whether some server has several cores for one query; sub-batches gain nothing elsewhere."""
+    return any(station.num_threads > 1 for station in mapping.stations)
+
+
 def may_overtake(mapping: Mapping) -> bool:
     """Whether queries can reach a later station in another order than they arrived in."""
     return any(station.num_servers > 1 for station in mapping.stations[:-1])

@@ -21,7 +21,7 @@ from recfunnel.plan.draws import CommonDraws
 from recfunnel.plan.evaluate import Design, Evaluator
 from recfunnel.plan.explain import reason_against, reason_for
 from recfunnel.plan.inputs import PlanInputs
-from recfunnel.plan.mappings import enumerate_mappings
+from recfunnel.plan.mappings import enumerate_mappings, uses_cores_together
 from recfunnel.plan.memory import fits, path_bytes
 from recfunnel.plan.prune import Screen, Screening
 from recfunnel.plan.search import FrontSearch
@@ -192,6 +192,7 @@ class _Planning:
             self.evaluator.design(placement, mapping, quantile)
             for placement in screening.placements
             for mapping in by_sizes.get(placement.sizes, [])
+            if placement.pipeline.sub_batches == 1 or uses_cores_together(mapping)
         ]
 
     def _baselines(self, screening: Screening) -> tuple[DesignPoint, ...]:
