@@ -1,6 +1,7 @@
 """A compiled form on disk: made once, shared, never used where it does not fit."""
 
 import multiprocessing
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from recfunnel.core.dataset import Dataset, Interactions, Provenance, QuerySet, 
 from recfunnel.core.features import Features
 from recfunnel.models.checkpoint import save_checkpoint
 from recfunnel.models.dlrm import DLRM
-from recfunnel.runtime import native_compile, native_files
+from recfunnel.runtime import _native, native_compile, native_files
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.messages import ServingSetup
 from recfunnel.runtime.native import Native, NativeModel
@@ -287,14 +288,24 @@ def many_items(folder: Path, num_items: int) -> tuple[Path, Features]:
 def test_records_without_huge_pages_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, items = many_items(tmp_path, 20_000)
     expected = SHARED.load(folder, items)
-    from recfunnel.runtime import _native
-
     new_bytes = _native.new_bytes
     monkeypatch.setattr(_native, "new_bytes", lambda size, _: (new_bytes(size, False)[0], "no"))
     model = COPIED.load(folder, items)
 
     assert model.remarks == ("records do not lie in huge pages: no",)
     np.testing.assert_array_equal(model.records.stored, expected.records.stored)
+
+
+def test_records_that_got_too_few_huge_pages_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Allowed by the system's settings, and yet not given: memory is in pieces, say."""
+    folder, items = many_items(tmp_path, 20_000)
+    new_bytes = _native.new_bytes
+    monkeypatch.setattr(_native, "new_bytes", lambda size, _: new_bytes(size, False))
+    for model in (COPIED.load(folder, items), COPIED.load_graph(load_graph(folder), items)):
+        (remark,) = model.remarks
+        assert re.match(r"only \d+% of the records lie in huge pages", remark)
 
 
 def test_records_too_large_to_copy_stay_in_their_file_and_say_so(

@@ -19,6 +19,7 @@ from recfunnel.compile.program import Program, Storage
 from recfunnel.core.errors import ModelError
 from recfunnel.core.features import Features
 from recfunnel.core.spec import Value
+from recfunnel.runtime.huge_pages import huge_share
 
 if TYPE_CHECKING:  # the extension module is imported when a model is loaded, not when listed
     from recfunnel.runtime.native_machine import MachineOptions
@@ -27,6 +28,9 @@ ITEMS_AT_ONCE = 1 << 15
 """Records computed at once when a catalogue is compiled; bounds memory besides the records."""
 
 HUGE_PAGE_BYTES = 2 << 20
+
+ENOUGH_HUGE = 0.9
+"""Share of records in huge pages that is not worth a remark."""
 
 
 class Form(Value, frozen=True):
@@ -137,7 +141,17 @@ def records_in_memory(
     rows, remark = new_rows(len(items), columns, dtype, huge_pages=huge_pages)
     for span, made in made_records(stored, split, form.records, items, options):
         rows[span] = made
+    if huge_pages and not remark:
+        remark = too_few_huge(rows)
     return ItemRecords(rows, form.records, remark)
+
+
+def too_few_huge(rows: NDArray[Any]) -> str:
+    """A remark when filled rows lie in huge pages in part only; empty otherwise."""
+    share = huge_share(rows) if rows.nbytes >= HUGE_PAGE_BYTES else None
+    if share is None or share >= ENOUGH_HUGE:
+        return ""
+    return f"only {share:.0%} of the records lie in huge pages: the system had no more"
 
 
 def huge_page_refusal() -> str:

@@ -47,6 +47,7 @@ from recfunnel.runtime.native_compile import (
     made_records,
     new_rows,
     row_layout,
+    too_few_huge,
 )
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def in_huge_pages(records: ItemRecords) -> ItemRecords:
     step = max(1, COPIED_AT_ONCE // (rows.shape[1] * rows.itemsize))
     for start in range(0, len(rows), step):
         copy[start : start + step] = rows[start : start + step]
-    return ItemRecords(copy, records.storage, remark)
+    return ItemRecords(copy, records.storage, remark or too_few_huge(copy))
 
 
 def kept_forms(folder: Path) -> dict[str, int]:
