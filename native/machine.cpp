@@ -1,5 +1,7 @@
 #include "machine.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -23,6 +25,18 @@ void share_out(std::int64_t num_candidates, int lanes, int threads,
     block += std::max<std::int64_t>(1, (blocks - block) / (2 * threads));
     starts.push_back(std::min(num_candidates, block * lanes));
   }
+}
+
+// Threads beyond the processors only wait for one another; some are let through, for machines whose
+// processors come and go.
+int checked_threads(int asked) {
+  constexpr long kThreadsAProcessor = 8;
+  const long processors = std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
+  const long most = kThreadsAProcessor * processors;
+  if (asked >= 1 && asked <= most) return asked;
+  throw InputError("a call may use 1 to " + std::to_string(most) + " threads on the " +
+                   std::to_string(processors) + " processors of this machine, not " +
+                   std::to_string(asked) + "; ask for one a processor");
 }
 
 }  // namespace
@@ -59,7 +73,7 @@ Machine::Machine(std::shared_ptr<const Program> program, FeatureArrays items, Ta
       records_(records),
       options_(options),
       lanes_(choose_lanes(options.lanes)),
-      pool_(options.num_threads) {
+      pool_(checked_threads(options.num_threads)) {
   for (const Instruction& step : program_->block()) {
     if (step.op == Op::kRowSum) row_sums_.push_back(&step);
     if (step.op == Op::kLookup) {

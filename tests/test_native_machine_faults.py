@@ -1,5 +1,6 @@
 """The tile machine refuses what it cannot run, by name, and reads nothing it should not."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from native_machine_world import World, bound_graph, each_isa, simple_world, wit
 from recfunnel.core.arrays import IntArray, Ragged
 from recfunnel.core.errors import DataError, InvalidInput, ModelError, RecfunnelError
 from recfunnel.core.features import Features
+from recfunnel.runtime.native_machine import MOST_THREADS
 
 
 @pytest.mark.parametrize("bad", [-1, 6, 2**62, -(2**63)])
@@ -39,6 +41,16 @@ def test_a_candidate_that_is_no_item_is_named(bad: int) -> None:
         message = rf"candidate 1700 of query 1 is item {bad}, allowed 0 to 8"
         with pytest.raises(InvalidInput, match=message):
             machine.score(world.context, world.candidates, world.given)
+
+
+def test_more_threads_than_the_processors_can_run_are_refused() -> None:
+    world, processors = simple_world(), os.cpu_count() or 1
+    bound = 8 * processors
+    if bound >= MOST_THREADS:
+        pytest.skip(f"{processors} processors can run all {MOST_THREADS} threads one may ask for")
+    with pytest.raises(InvalidInput, match=rf"1 to {bound} threads .* not {bound + 1}"):
+        world.machine(num_threads=bound + 1)
+    world.machine(num_threads=bound)
 
 
 @pytest.mark.parametrize("bad", [-1, 6])
