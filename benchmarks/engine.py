@@ -3,7 +3,7 @@
     python benchmarks/engine.py [--quick] [--model RM_small ...] [--part plain ...] [--out FOLDER]
 
 All options are those of the command. The full size takes some minutes a model, one model in memory
-at a time (RM_large: 4 GiB of tables; with a catalogue of ten million items 13 GiB).
+at a time (RM_large: 4 GiB of tables; with a catalogue of ten million items 15 GiB).
 """
 
 import sys

@@ -1,10 +1,13 @@
 """The whole measurement on tiny tables, and the verdicts on what it finds."""
 
+import dataclasses
+import io
 import json
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from rich.console import Console
 
 from recfunnel.bench.engine import measure_engine
 from recfunnel.bench.process_results import Resident, Steadiness
@@ -31,7 +34,13 @@ from recfunnel.bench.targets_cascade import best_stages
 from recfunnel.bench.verdict import Verdict
 from recfunnel.cli.main import run_command
 from recfunnel.core.errors import StudyError
-from recfunnel.report.engine_tables import engine_tables, machine_line, noise_line
+from recfunnel.report.engine_tables import (
+    engine_tables,
+    machine_line,
+    noise_line,
+    verdicts_table,
+)
+from recfunnel.report.terminal import draw_table
 
 TINY = replace(
     QUICK,
@@ -148,6 +157,28 @@ def test_results_are_drawn(tiny: EngineResult) -> None:
     assert tables[-1].name == "targets"
     assert all(len(row.cells) == len(table.columns) for table in tables for row in table.rows)
     assert "GFLOP/s" in machine_line(tiny)
+
+
+def test_every_target_fits_one_line_of_a_hundred_columns() -> None:
+    ours = [backend(our_name(way, "bfloat16"), 1.23e-4, way) for way in WAYS]
+    ours.append(backend(our_name("compiled", "float32"), 1.23e-4, "compiled"))
+    library = backend("ONNX Runtime int8", 1.23e-3)
+    whole = result(
+        group("catalogue", 1024, *ours, library, num_items=1_230_000),
+        group("plain", 1024, *ours, library),
+        cascade(
+            *ours,
+            *library_of_stages("dlrm layout, eager", 18e-3, 3e-3),
+            *library_of_stages("OpenVINO bf16", 5e-3, 9e-3),
+            *library_of_stages("ONNX Runtime int8", 8e-3, 1e-3),
+        ),
+    )
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    table = verdicts_table(replace(whole, steadiness=(STEADY,), resident=(HELD,)))
+    console.print(draw_table(dataclasses.replace(table, caption="")))
+    assert isinstance(console.file, io.StringIO)
+    drawn = [line for line in console.file.getvalue().splitlines() if line.strip()]
+    assert len(drawn) == len(table.rows) + 3  # title, head and rule
 
 
 def test_a_busy_machine_is_said() -> None:

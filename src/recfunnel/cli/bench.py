@@ -42,7 +42,8 @@ def engine(
     """Time the engine and every installed library on the same models, taking turns.
 
     Prints a table a model and what became of each target, and keeps engine.json and engine.csv.
-    Ratios are of medians in the same rounds. The full size takes some minutes a model and 9 GiB.
+    Ratios are of medians in the same rounds. The full size takes some minutes a model and up to
+    15 GiB; what does not fit is left out and listed.
 
     Args:
         model: RM_small, RM_med, RM_large or NeuMF_large; all when none is given.
