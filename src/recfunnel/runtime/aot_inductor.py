@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from recfunnel.core.arrays import FloatArray, IntArray
-from recfunnel.core.errors import MissingExtraError, ModelError, StudyError
+from recfunnel.core.errors import MissingExtraError, ModelError
 from recfunnel.core.features import Features
 from recfunnel.core.graph import GRAPH_FILE, RankingGraph, RowSum
 from recfunnel.core.spec import Spec
@@ -20,6 +20,7 @@ from recfunnel.core.storage import MANIFEST, read_json
 from recfunnel.runtime.base import RuntimeSpec, runtimes
 from recfunnel.runtime.feeds import SideCheck
 from recfunnel.runtime.one_query import OneQueryModel, Rows
+from recfunnel.runtime.torch_device import check_torch
 
 if TYPE_CHECKING:  # torch is optional: nothing here is imported until a model is loaded
     from torch import Tensor
@@ -90,18 +91,10 @@ class AOTInductor(Spec, RuntimeSpec, frozen=True, tag="aot_inductor"):
             StudyError: there is no such device, or no compiler.
             ModelError: the network cannot be compiled.
         """
-        try:
-            import safetensors  # noqa: F401 - what checkpoints are read with
-            import torch
-        except ImportError as error:
-            raise MissingExtraError(error.name or "torch", "train") from error
+        check_torch(self.device)
         from recfunnel.models.base import RankingModel
         from recfunnel.models.checkpoint import load_checkpoint
 
-        try:
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
-            raise StudyError(f"torch has no device {self.device!r} here: {error}") from error
         checkpoint = load_checkpoint(folder)
         if not isinstance(checkpoint.module, RankingModel):
             raise ModelError(f"{checkpoint.name!r} cannot be compiled: {SIDES_UNKNOWN}")

@@ -3,7 +3,9 @@
 Letters: I items, C candidates, S score inputs.
 """
 
+import importlib.util
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,31 @@ from recfunnel.compile.catalogue import compile_records
 from recfunnel.compile.load import StoredGraph
 from recfunnel.compile.passes import CompileOptions, compile_graph
 from recfunnel.core.arrays import FloatArray, IntArray
+from recfunnel.core.errors import MissingExtraError
 from recfunnel.core.features import Features
+from recfunnel.core.graph import GRAPH_FILE
+from recfunnel.core.own_file import STORED_ONNX
 from recfunnel.runtime.export_onnx import OnnxExport, export_onnx
 from recfunnel.runtime.feeds import GIVEN, RECORDS, SideCheck, categorical_name, feeds_of
 from recfunnel.runtime.one_query import OneQueryModel, Rows
 
 NO_GRAPH = "the model has no graph; use the runtime 'torch'"
+
+
+def refusal_of_export(folder: Path, library: str, extra: str) -> str:
+    """Why a runtime of exported graphs cannot run a finished model; empty when it can.
+
+    Args:
+        folder: of the model.
+        library: that runs graphs, besides `onnx`, which writes them.
+        extra: what to install where one is missing.
+    """
+    for name in ("onnx", library):
+        if importlib.util.find_spec(name) is None:
+            return str(MissingExtraError(name, extra))
+    known = (folder / GRAPH_FILE).exists() or (folder / STORED_ONNX).exists()
+    return "" if known else NO_GRAPH
+
 
 Run = Callable[[Mapping[str, NDArray[Any]]], FloatArray]
 """Scores (C,) from inputs by name, see `recfunnel.runtime.feeds`."""

@@ -1,6 +1,5 @@
 """ONNX Runtime: models as exported graphs, and users' own ONNX files."""
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,15 +9,12 @@ from numpy.typing import NDArray
 from recfunnel.compile.load import load_graph
 from recfunnel.compile.passes import CompileOptions
 from recfunnel.core.arrays import FloatArray
-from recfunnel.core.errors import MissingExtraError
 from recfunnel.core.features import Features
-from recfunnel.core.graph import GRAPH_FILE
 from recfunnel.core.onnx_session import OnnxSession, import_onnxruntime
-from recfunnel.core.own_file import STORED_ONNX
 from recfunnel.core.spec import Spec
 from recfunnel.runtime.base import RuntimeSpec, runtimes
 from recfunnel.runtime.export_onnx import OnnxExport
-from recfunnel.runtime.exported import NO_GRAPH, Run, exported_model
+from recfunnel.runtime.exported import Run, exported_model, refusal_of_export
 from recfunnel.runtime.feeds import SCORES
 from recfunnel.runtime.one_query import OneQueryModel
 from recfunnel.runtime.own_file import Run as OwnRun
@@ -46,11 +42,7 @@ class OnnxRuntime(Spec, RuntimeSpec, frozen=True, tag="onnx"):
 
     def refusal(self, folder: Path) -> str:
         """Without the library, or for a model without a graph that is no ONNX file."""
-        for library in ("onnx", "onnxruntime"):
-            if importlib.util.find_spec(library) is None:
-                return str(MissingExtraError(library, "onnx"))
-        known = (folder / GRAPH_FILE).exists() or (folder / STORED_ONNX).exists()
-        return "" if known else NO_GRAPH
+        return refusal_of_export(folder, "onnxruntime", "onnx")
 
     def load(self, folder: Path, items: Features, *, num_threads: int = 1) -> OneQueryModel:
         """Make a finished model ready: its graph exported, or the user's file.

@@ -3,7 +3,6 @@
 Letters: C candidates.
 """
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -15,12 +14,10 @@ from recfunnel.compile.load import load_graph
 from recfunnel.compile.passes import CompileOptions
 from recfunnel.core.errors import MissingExtraError, ModelError, StudyError
 from recfunnel.core.features import Features
-from recfunnel.core.graph import GRAPH_FILE
-from recfunnel.core.own_file import STORED_ONNX
 from recfunnel.core.spec import Spec
 from recfunnel.runtime.base import RuntimeSpec, runtimes
 from recfunnel.runtime.export_onnx import OnnxExport
-from recfunnel.runtime.exported import NO_GRAPH, exported_model
+from recfunnel.runtime.exported import exported_model, refusal_of_export
 from recfunnel.runtime.one_query import OneQueryModel
 from recfunnel.runtime.own_file import StoredFile, own_model, stored_file
 
@@ -55,11 +52,7 @@ class OpenVINO(Spec, RuntimeSpec, frozen=True, tag="openvino"):
 
     def refusal(self, folder: Path) -> str:
         """Without the library, or for a model without a graph that is no ONNX file."""
-        for library in ("onnx", "openvino"):
-            if importlib.util.find_spec(library) is None:
-                return str(MissingExtraError(library, "openvino"))
-        known = (folder / GRAPH_FILE).exists() or (folder / STORED_ONNX).exists()
-        return "" if known else NO_GRAPH
+        return refusal_of_export(folder, "openvino", "openvino")
 
     def load(self, folder: Path, items: Features, *, num_threads: int = 1) -> OneQueryModel:
         """Make a finished model ready: its graph exported, or the user's file.

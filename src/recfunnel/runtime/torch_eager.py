@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recfunnel.core.arrays import FloatArray, IntArray
-from recfunnel.core.errors import MissingExtraError, ModelError, StudyError
+from recfunnel.core.errors import ModelError
 from recfunnel.core.features import Features
 from recfunnel.core.model import check_scores
 from recfunnel.core.spec import Spec
 from recfunnel.runtime.base import RuntimeSpec, check_given, runtimes
+from recfunnel.runtime.torch_device import check_torch
 
 if TYPE_CHECKING:  # torch is optional: nothing here is imported until a model is loaded
     from torch import Tensor
@@ -48,17 +49,9 @@ class TorchEager(Spec, RuntimeSpec, frozen=True, tag="torch"):
             MissingExtraError: torch is not installed.
             StudyError: there is no such device.
         """
-        try:
-            import safetensors  # noqa: F401 - what checkpoints are read with
-            import torch
-        except ImportError as error:
-            raise MissingExtraError(error.name or "torch", "train") from error
+        check_torch(self.device)
         from recfunnel.models.checkpoint import load_checkpoint
 
-        try:
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
-            raise StudyError(f"torch has no device {self.device!r} here: {error}") from error
         return TorchModel(load_checkpoint(folder), items, self, num_threads)
 
 
