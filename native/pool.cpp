@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "pause.hpp"
 
@@ -13,7 +14,10 @@ constexpr int kSpins = 500;  // about 20 microseconds of pauses
 
 }  // namespace
 
-Pool::Pool(int num_threads) : num_threads_(std::max(1, num_threads)), process_(getpid()) {
+Pool::Pool(int num_threads)
+    : num_threads_(std::max(1, num_threads)),
+      process_(getpid()),
+      wake_(std::make_unique<std::condition_variable>()) {
   try {
     for (int i = 1; i < num_threads_; ++i) helpers_.emplace_back([this] { help(); });
   } catch (...) {  // the system gives no more threads; those it gave must end before this does
@@ -25,6 +29,7 @@ Pool::Pool(int num_threads) : num_threads_(std::max(1, num_threads)), process_(g
 Pool::~Pool() {
   if (getpid() != process_) {  // a forked process has a copy of this, but not the threads
     for (std::thread& helper : helpers_) helper.detach();
+    std::ignore = wake_.release();  // would wait for sleepers that are not there to leave it
     return;
   }
   stop();
@@ -35,14 +40,14 @@ void Pool::stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
-  wake_.notify_all();
+  wake_->notify_all();
   for (std::thread& helper : helpers_) helper.join();
 }
 
 void Pool::run_job(std::int64_t count, int threads, Step step, void* data) {
   const std::unique_lock mine(busy_, std::try_to_lock);
   const std::int64_t wanted = std::min<std::int64_t>({threads, num_threads_, count});
-  if (!mine || wanted <= 1) {
+  if (!mine || wanted <= 1 || getpid() != process_) {
     for (std::int64_t i = 0; i < count; ++i) step(data, i, 0);
     return;
   }
@@ -57,7 +62,7 @@ void Pool::run_job(std::int64_t count, int threads, Step step, void* data) {
     joined_ = 0;
     job_.fetch_add(1, std::memory_order_release);
   }
-  wake_.notify_all();
+  wake_->notify_all();
   take_tasks(0);
   {
     const std::lock_guard lock(mutex_);
@@ -81,7 +86,7 @@ void Pool::help() {
     int worker = 0;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return stopping_ || job_.load(std::memory_order_relaxed) != seen; });
+      wake_->wait(lock, [&] { return stopping_ || job_.load(std::memory_order_relaxed) != seen; });
       if (stopping_) return;
       seen = job_.load(std::memory_order_relaxed);
       if (!open_ || places_ == 0) continue;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <type_traits>
@@ -49,7 +50,7 @@ class Pool {
   std::mutex busy_;  // held by the caller whose job it is
 
   std::mutex mutex_;  // guards what follows
-  std::condition_variable wake_;
+  std::unique_ptr<std::condition_variable> wake_;
   bool stopping_ = false;
   bool open_ = false;  // a job that helpers may still join
   int places_ = 0;     // helpers that may still join it

@@ -1,8 +1,5 @@
 """What a cascade cannot run is refused by name, and the next query is answered."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -112,28 +109,3 @@ def test_the_native_cascade_refuses_slots_that_are_not_there(
         _native.Cascade(native_stages(models, 5), 1, True, [1])  # type: ignore[arg-type]
     with pytest.raises(_native.InputError, match="slots 0 to -1"):
         _native.Cascade(native_stages(models, 5), 0, True, [])  # type: ignore[arg-type]
-
-
-THREADS_REFUSED = """
-import resource
-from recfunnel.runtime import _native
-limit = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (200 << 20)
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))  # stacks of threads do not fit for long
-import numpy as np
-program = _native.Program(0, 1, (True, 0, 1, False), "")
-program.given(out=(True, 0, 1, False))
-none = np.zeros((1, 0), np.int64), np.zeros((1, 0), np.float32)
-try:
-    _native.Machine(program, *none, [], None, "float32", 4096, 0, False, True)
-except Exception as error:
-    print("refused:", type(error).__name__)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="limits address space as Linux does")
-def test_threads_the_system_refuses_are_an_error_and_end_no_process() -> None:
-    same = ["-S"] if sys.flags.no_site else []
-    command = [sys.executable, *same, "-c", THREADS_REFUSED]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.startswith("refused: RuntimeError")
