@@ -19,7 +19,7 @@ from recfunnel.core.results import (
 )
 from recfunnel.core.workload import ServiceLevel
 from recfunnel.quality.attribution import LossAttribution, StageLoss
-from recfunnel.report.facts import DatasetFacts, MachineFacts, ModelRow, SearchCounts
+from recfunnel.report.facts import DatasetFacts, MachineFacts, ModelRow, RuntimePlan, SearchCounts
 from recfunnel.report.findings import LoadCurve, PairedComparison, VerificationRow
 from recfunnel.report.summary import RunSummary, thinned
 from recfunnel.simulate.load import LoadPoint
@@ -212,6 +212,11 @@ def sample_summary() -> RunSummary:
                 score_inputs=reads,
             )
             for name, kind, parameters, seconds, quality, whole, part, reads in MODELS
+        ),
+        alone=(
+            RuntimePlan(runtime="native", chosen=chosen, gain=estimate(5.2)),
+            RuntimePlan(runtime="torch", chosen=points[4], gain=estimate(1.0)),
+            RuntimePlan(runtime="slow", reason="nothing carries the load"),
         ),
         plan=ServingPlan(
             chosen=chosen,
