@@ -8,6 +8,7 @@
 #include "answers.hpp"
 #include "bound_machine.hpp"
 #include "cascade.hpp"
+#include "unlocked.hpp"
 
 using namespace nanobind::literals;
 
@@ -96,14 +97,14 @@ class BoundCascade {
   nb::tuple call(Buffers& own, std::int64_t num_columns) {
     nb::object columns;
     nb::list scores, seconds;
-    const auto take = [&] {
-      const nb::gil_scoped_acquire acquire;
-      columns = copied(cascade_.columns());
-      for (const int slot : wanted_) scores.append(copied(cascade_.scores(slot)));
-      for (const double each : cascade_.stage_seconds()) seconds.append(each);
-    };
     {
-      const nb::gil_scoped_release release;
+      Unlocked unlocked;
+      const auto take = [&] {
+        unlocked.lock();
+        columns = copied(cascade_.columns());
+        for (const int slot : wanted_) scores.append(copied(cascade_.scores(slot)));
+        for (const double each : cascade_.stage_seconds()) seconds.append(each);
+      };
       std::sort(own.excluded.begin(), own.excluded.end());
       const auto& out = own.excluded;
       if (!out.empty() && (out.front() < 0 || out.back() >= own.offered.count)) {

@@ -3,6 +3,7 @@
 #include "allocations.hpp"
 #include "answers.hpp"
 #include "bound_machine.hpp"
+#include "unlocked.hpp"
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
@@ -130,7 +131,7 @@ BoundMachine::BoundMachine(std::shared_ptr<Program> program, Ids categorical, Nu
   Table table;
   if (records_) table = make_table(view(*records_), storage);
   MachineOptions options{num_threads, lanes, timed, prefetch};
-  const nb::gil_scoped_release release;
+  const Unlocked unlocked;
   machine_ = std::make_shared<Machine>(std::move(program), std::move(items), table, options);
 }
 
@@ -150,14 +151,14 @@ nb::object BoundMachine::score(const Ids& categorical, const Numbers& dense,
       check_shape(*out, {queries, columns, width});
     }
     {
-      const nb::gil_scoped_release release;
+      const Unlocked unlocked;
       machine_->run(call, out->data());
     }
     return nb::none();
   }
   const Answer<float> answer(queries * columns * width);
   {
-    const nb::gil_scoped_release release;
+    const Unlocked unlocked;
     machine_->run(call, answer.data);
   }
   if (width == 1) return answer.array<2>({queries, columns});
@@ -174,7 +175,7 @@ nb::object BoundMachine::top_k(const Ids& categorical, const Numbers& dense,
   thread_local TopK top;
   thread_local std::vector<std::int64_t> out;
   {
-    const nb::gil_scoped_release release;
+    const Unlocked unlocked;
     out.clear();
     if (excluded) {
       out.assign(excluded->data(), excluded->data() + excluded->size());

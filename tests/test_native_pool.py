@@ -67,3 +67,24 @@ def test_threads_the_system_refuses_are_an_error_and_neither_end_nor_hang_the_pr
 @pytest.mark.skipif(sys.platform == "win32", reason="has no fork")
 def test_a_forked_process_can_use_and_forget_a_machine_whose_threads_it_does_not_have() -> None:
     assert run(FORKED) == ["[0, 1, 2]", "[0, 1, 2]", "0", "[0, 1, 2]"]
+
+
+ENDING = """
+import threading
+
+made = machine(2)
+
+def ask():
+    while True:
+        best(made)
+
+for _ in range(3):
+    threading.Thread(target=ask, daemon=True).start()
+time.sleep(0.1)
+print("ends")
+"""
+
+
+def test_a_process_may_end_while_daemon_threads_are_in_calls() -> None:
+    for _ in range(3):
+        assert run(ENDING) == ["ends"]
