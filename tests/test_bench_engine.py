@@ -9,6 +9,8 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from recfunnel.bench import memory
+from recfunnel.bench import ours as our_machines
 from recfunnel.bench.engine import measure_engine
 from recfunnel.bench.process_results import Resident, Steadiness
 from recfunnel.bench.request import QUICK, EngineRequest
@@ -192,6 +194,30 @@ def test_a_neumf_is_measured_on_its_own_items(tmp_path: Path) -> None:
     found = measure_engine(request, tmp_path)
     assert [(g.setting, g.num_items) for g in found.groups] == [("catalogue", 3706)]
     assert {b.way for b in found.groups[0].backends} == {"hoisted"}
+
+
+def test_what_does_not_fit_is_left_out_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "free_memory_bytes", lambda: 1 << 20)
+    request = replace(
+        TINY, models=("RM_small", "RM_large"), parts=("plain", "cascade"), num_rows=10**6
+    )
+    found = measure_engine(request, tmp_path)
+    assert not found.groups
+    assert [each.name for each in found.missing] == ["RM_small", "RM_large", CASCADE]
+    assert all("GiB, has 0.0 GiB; take fewer rows" in each.why for each in found.missing)
+
+
+def test_a_catalogue_that_does_not_fit_is_left_out_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(our_machines, "free_memory_bytes", lambda: 1 << 20)
+    found = measure_engine(replace(TINY, parts=("plain", "largest")), tmp_path)
+    assert {each.setting for each in found.groups} == {"plain"}
+    (left,) = found.missing
+    assert left.name == "RM_small, 2,000 items"
+    assert left.why == "needs 1.0 GiB, has 0.0 GiB"
 
 
 def test_a_ratio_is_held_against_the_best_library_of_its_precision() -> None:

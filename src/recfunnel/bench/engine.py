@@ -86,11 +86,12 @@ def measure_engine(
         progress: told of everything.
 
     Returns:
-        All of it.
+        All that fits into memory, and what does not.
 
     Raises:
-        StudyError: tables that do not fit into memory.
+        StudyError: a number of rows that tables cannot have.
     """
+    num_rows = sum(cardinalities(request.num_rows))
     run = Run(
         peers=request.peers,
         num_rounds=request.num_rounds,
@@ -110,7 +111,7 @@ def measure_engine(
         _cascade(found)
     return EngineResult(
         machine=found.machine,
-        num_rows=sum(cardinalities(request.num_rows)),
+        num_rows=num_rows,
         num_items=request.num_items,
         quick=request.quick,
         groups=tuple(found.groups),
@@ -138,7 +139,11 @@ def _resident(found: _Measurement) -> tuple[Resident, ...]:
 def _measure_model(found: _Measurement, name: str) -> None:
     """One model in memory at a time."""
     request, shape = found.request, shape_named(name)
-    model = build_model(shape, num_rows=request.num_rows, seed=request.seed)
+    try:
+        model = build_model(shape, num_rows=request.num_rows, seed=request.seed)
+    except StudyError as error:
+        found.run.missing.append(Missing(name=shape.name, why=str(error)))
+        return
     compared = found.wants("plain", "catalogue", "largest")
     subject = found.run.subject(model) if compared else Subject(model, OurEngine(model), [])
     if isinstance(shape, DLRMShape):
@@ -231,10 +236,14 @@ def _cascade(found: _Measurement) -> None:
     if not asked.issuperset(CASCADE_MODELS):
         run.missing.append(Missing(name=CASCADE, why="needs the models RM_small and RM_large"))
         return
-    models = [
-        build_model(shape_named(name), num_rows=request.num_rows, seed=request.seed)
-        for name in CASCADE_MODELS
-    ]
+    try:
+        models = [
+            build_model(shape_named(name), num_rows=request.num_rows, seed=request.seed)
+            for name in CASCADE_MODELS
+        ]
+    except StudyError as error:
+        run.missing.append(Missing(name=CASCADE, why=str(error)))
+        return
     small, large = map(run.subject, models)
     for subject in (small, large):
         lack = subject.ours.lacks_memory_for(request.num_items, ON_LARGEST)
