@@ -65,6 +65,7 @@ def draw_service(
     for number, station in enumerate(path.mapping.stations):
         where = station.platform, station.num_threads
         rested = rested_share(utilisation[number]) if utilisation else 0.0
+        scoring = _Scoring(shelf, path.pipeline, where, luck, rested)
         total_s = service_s[number]
         total_s += shelf.draw(HAND_OVER, where, once, rng.random(luck.size), 0.0)
         stages = range(stage, stage + station.num_stages)
@@ -73,47 +74,42 @@ def draw_service(
         for index, names in zip(stages, besides, strict=True):
             sizes = np.minimum(offered, path.pipeline.stages[index].num_in)
             for model in scorers[index]:
-                total_s += _call_s(shelf, path.pipeline, model, where, sizes, luck, rested)
+                total_s += scoring.call_s(model, sizes)
             if index == stage:
-                front = scorers[index][0]
-                total_s += _start_s(shelf, path.pipeline, front, where, sizes, luck, rested)
+                total_s += scoring.start_s(scorers[index][0], sizes)
             for name in names:
                 total_s += shelf.draw(name, where, sizes, rng.random(luck.size), rested)
         stage += station.num_stages
     return service_s
 
 
-def _call_s(
-    shelf: "_Shelf",
-    pipeline: Pipeline,
-    model: str,
-    where: tuple[str, int],
-    sizes: IntArray,
-    luck: DoubleArray,
-    rested: float,
-) -> DoubleArray:
-    """(N,), a model's call: of all candidates, or of as many sub-batches as one core takes."""
-    if pipeline.sub_batches == 1:
-        return shelf.draw(model, where, sizes, luck, rested)
-    runs = -(-sizes // pipeline.sub_batches)
-    times = turns(pipeline, where[1])
-    return times * shelf.draw(model, (where[0], 1), runs, luck, rested)
+@dataclass(frozen=True, slots=True)
+class _Scoring:
+    """What a station's calls of models take, of the same N queries."""
 
+    shelf: "_Shelf"
+    pipeline: Pipeline
+    where: tuple[str, int]
+    luck: DoubleArray
+    rested: float
 
-def _start_s(
-    shelf: "_Shelf",
-    pipeline: Pipeline,
-    model: str,
-    where: tuple[str, int],
-    sizes: IntArray,
-    luck: DoubleArray,
-    rested: float,
-) -> DoubleArray:
-    """(N,), until all cores are at work: what a call on them takes beyond its even share."""
-    if pipeline.sub_batches == 1 or where[1] == 1:
-        return np.zeros(luck.size)
-    alone = shelf.draw(model, (where[0], 1), sizes, luck, rested)
-    return np.maximum(shelf.draw(model, where, sizes, luck, rested) - alone / where[1], 0.0)
+    def call_s(self, model: str, sizes: IntArray) -> DoubleArray:
+        """(N,), of all candidates, or of as many sub-batches as one core takes."""
+        if self.pipeline.sub_batches == 1:
+            return self._drawn(model, sizes, self.where[1])
+        runs = -(-sizes // self.pipeline.sub_batches)
+        return turns(self.pipeline, self.where[1]) * self._drawn(model, runs, 1)
+
+    def start_s(self, model: str, sizes: IntArray) -> DoubleArray:
+        """(N,), until all cores are at work: what a call on them takes beyond its even share."""
+        threads = self.where[1]
+        if self.pipeline.sub_batches == 1 or threads == 1:
+            return np.zeros(self.luck.size)
+        share_s = self._drawn(model, sizes, 1) / threads
+        return np.maximum(self._drawn(model, sizes, threads) - share_s, 0.0)
+
+    def _drawn(self, model: str, sizes: IntArray, num_threads: int) -> DoubleArray:
+        return self.shelf.draw(model, (self.where[0], num_threads), sizes, self.luck, self.rested)
 
 
 def turns(pipeline: Pipeline, num_threads: int) -> int:
