@@ -83,6 +83,36 @@ inline std::size_t dots_scratch_bytes(std::int64_t num_x, std::int64_t num_y, st
   return 4 * static_cast<std::size_t>(num_x * num_y + num_y * dim + kLanes);
 }
 
+// What the score of a record is made of: a hidden layer on `width` columns of it or, with `num_y`
+// vectors of `dim` numbers from the query, on the dots of each vector of these columns with each of
+// those.
+struct RecordShape {
+  std::int32_t width = 0;        // columns
+  std::int32_t num_y = 0, dim = 1;
+  std::int32_t num_outputs = 0;  // of the hidden layer, a multiple of kRecordOutputs
+
+  int num_inputs() const { return num_y == 0 ? width : width / dim * num_y; }
+};
+inline constexpr int kRecordOutputs = 16;
+
+// out = head_bias + head · max(constant + bias + weights · x, 0), one a record.
+struct RecordScoreArgs {
+  RecordShape shape;
+  Table records;
+  const std::int64_t* rows = nullptr;  // one a lane
+  std::int32_t lanes = 1;
+  std::int32_t start = 0;           // first column of x, or of the vectors
+  std::int32_t constant = -1;       // first of num_outputs columns; below 0: none
+  const float* y = nullptr;         // vectors of the query
+  const void* weights = nullptr;    // packed, not int8; of dots, in `record_order`
+  Precision precision = Precision::kFloat32;
+  const float* bias = nullptr;      // num_outputs
+  const float* head = nullptr;      // num_outputs
+  float head_bias = 0;
+  float* out = nullptr;             // lanes
+  void* scratch = nullptr;          // `record_scratch_bytes` of it, 64-byte aligned
+};
+
 struct Kernels {
   const char* name;  // avx512_bf16, avx512, avx2, portable
 
@@ -128,6 +158,14 @@ struct Kernels {
   void (*affine)(const float* x, const float* scale, const float* shift, int width, int lanes,
                  float* out);
   void (*relu)(const float* x, int width, int lanes, float* out);
+
+  // With kBFloat16, where the processor multiplies it, dots with the query are of rounded vectors
+  // too when records are stored so.
+  std::size_t (*record_scratch_bytes)(const RecordShape&, int lanes);
+  void (*record_scores)(const RecordScoreArgs&);
+  // How many inputs a layer on dots is packed with, and where each stands among (record's vector,
+  // query's vector), -1 for one whose weights are 0. `order` may be null.
+  int (*record_order)(const RecordShape&, std::int32_t* order);
 
   // Appends (value, position) of values above *threshold to the buffer; returns the new count.
   int (*collect_above)(const float* values, int count, float threshold, std::int64_t first_position,

@@ -139,6 +139,8 @@ class Machine {
               const float* x, const float* y, float* out) const;
   static DotsArgs dots_of(const Instruction& step, Workspace& own, int lanes, const float* x,
                           const float* y, int lanes_y, float* out);
+  void record_score(const Instruction& step, const Workspace& once, Workspace& own,
+                    const Block& block, float* out) const;
   void build(const Instruction& step, Workspace& own) const;
 
   std::shared_ptr<const Program> program_;
@@ -149,6 +151,7 @@ class Machine {
   int lanes_;
   std::vector<const Instruction*> row_sums_;     // of the block list
   std::vector<const Instruction*> far_lookups_;  // of the block list, in tables worth fetching ahead
+  bool follows_records_ = false;  // records in order need no fetching ahead
   Pool pool_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Workspace>> workspaces_;  // guarded, as is what follows

@@ -86,6 +86,7 @@ void Machine::run_block(const Workspace& once, Workspace& own, const Call& call,
       case Op::kRecord:
         kernels.gather_columns(records_, block.rows, step.start, step.out.width, lanes, out);
         break;
+      case Op::kRecordScore: record_score(step, once, own, block, out); break;
       case Op::kPool: pool_items(step, own, block, out); break;
       case Op::kRowSum: row_sum(step, once, call, block, out); break;
       case Op::kDense:
@@ -187,6 +188,32 @@ void Machine::linear(const Instruction& step, const Workspace& once, Workspace& 
       out[place] = args.relu && value < 0.0f ? 0.0f : value;
     }
   }
+}
+
+void Machine::record_score(const Instruction& step, const Workspace& once, Workspace& own,
+                           const Block& block, float* out) const {
+  RecordScoreArgs args;
+  args.shape = program_->record_shape(step);
+  args.records = records_;
+  args.rows = block.rows;
+  args.lanes = block.lanes;
+  args.start = step.start;
+  args.constant = step.constant;
+  args.y = once.query_arena.data() + step.y.row;
+  if (step.slot == kNone) {
+    args.weights = program_->matrix_at(step.matrix).data;
+    args.precision = program_->matrix_at(step.matrix).precision;
+  } else {
+    args.weights = once.slots.data() + program_->slot_at(step.slot).offset;
+    args.precision = program_->slot_at(step.slot).precision;
+  }
+  args.bias = step.bias == kNone ? once.query_arena.data() + step.bias_at.row
+                                 : program_->vector_at(step.bias);
+  args.head = program_->vector_at(step.head);
+  if (step.head_bias != kNone) args.head_bias = *program_->vector_at(step.head_bias);
+  args.out = out;
+  args.scratch = own.scratch.data();
+  program_->kernels().record_scores(args);
 }
 
 void Machine::build(const Instruction& step, Workspace& own) const {

@@ -66,7 +66,7 @@ const char* name_of(Op op) {
   static constexpr const char* kNames[] = {
       "lookup", "pool",        "row_sum",      "dense", "given", "record",   "affine",
       "linear", "build_cross", "build_scaled", "relu",  "add",   "multiply", "copy",
-      "pair_dots", "cross_dots"};
+      "pair_dots", "cross_dots", "record_score"};
   return kNames[static_cast<int>(op)];
 }
 
@@ -167,6 +167,21 @@ void require_summable(const std::string& name, std::int64_t num_inputs, Precisio
 }
 
 }  // namespace
+// The one output of a layer, as a vector.
+std::int32_t Program::row_named(const std::string& name, std::int32_t width) {
+  const Array& array = found(name, "a head");
+  require(array.is_float32 && array.shape.size() == 2 && array.shape[0] == 1,
+          "'" + name + "' must be a float32 matrix of one output");
+  require_width(array.shape[1], width, name.c_str());
+  const auto* data = static_cast<const float*>(array.data);
+  vectors_.emplace_back(data, data + array.shape[1]);
+  return static_cast<std::int32_t>(vectors_.size() - 1);
+}
+
+std::int32_t Program::zeros(std::int32_t width) {
+  vectors_.emplace_back(static_cast<std::size_t>(width), 0.0f);
+  return static_cast<std::int32_t>(vectors_.size() - 1);
+}
 
 std::int32_t Program::packed(const std::string& name, Precision precision) {
   const std::string key = name + " " + std::to_string(static_cast<int>(precision));
@@ -192,6 +207,33 @@ std::int32_t Program::packed(const std::string& name, Precision precision) {
   }
   matrices_.push_back(matrix);
   return matrix_names_[key] = static_cast<std::int32_t>(matrices_.size() - 1);
+}
+
+// A layer on dots, its inputs in the order in which a record's are made.
+std::int32_t Program::packed_for_dots(const std::string& name, const RecordShape& shape,
+                                      Precision precision) {
+  const Array& array = found(name, "a layer");
+  require(array.is_float32 && array.shape.size() == 2, "'" + name + "' must be a float32 matrix");
+  require_width(array.shape[1], shape.num_inputs(), name.c_str());
+  std::vector<std::int32_t> order(kernels_->record_order(shape, nullptr));
+  kernels_->record_order(shape, order.data());
+  const auto* from = static_cast<const float*>(array.data);
+  auto ordered = std::make_shared<std::vector<float>>();
+  for (std::int64_t output = 0; output < array.shape[0]; ++output) {
+    for (std::int32_t input : order) {
+      ordered->push_back(input < 0 ? 0.0f : from[output * array.shape[1] + input]);
+    }
+  }
+  Array made = array;
+  made.data = ordered->data();
+  made.shape[1] = static_cast<std::int64_t>(order.size());
+  made.owner = ordered;
+  const std::string own_name = name + " on " + std::to_string(shape.num_y) + " vectors of " +
+                               std::to_string(shape.dim);
+  arrays_[own_name] = made;
+  const std::int32_t place = packed(own_name, precision);
+  arrays_.erase(own_name);
+  return place;
 }
 
 std::int32_t Program::packed_cross(const std::string& name, int num_x, int num_y) {
@@ -447,6 +489,76 @@ void Program::push_dots(Instruction made, std::int64_t num_x, std::int64_t num_y
     scratch_bytes_ = std::max(scratch_bytes_, dots_scratch_bytes(num_x, num_y, made.dim));
   }
   push(std::move(made));
+}
+
+void Program::record_score(Tile out, int start, int width, int constant, std::optional<Tile> y,
+                           int dim, const std::string& weight, bool built,
+                           const std::string& precision, const std::string& bias,
+                           std::optional<Tile> bias_at, const std::string& head,
+                           const std::string& head_bias) {
+  constexpr int kMost = 1 << 24;
+  require(out.per_block && out.width == 1, "record_score leaves one number of each candidate");
+  require(start >= 0 && start < kMost && width > 0 && width < kMost && constant >= kNone &&
+              constant < kMost,
+          "records are read from 0 on");
+  Instruction made = make(Op::kRecordScore, out);
+  made.start = start;
+  made.width = width;
+  made.constant = constant;
+  made.dim = 1;
+  if (y) {
+    require(!y->per_block && dim >= 1 && y->width >= dim && y->width % dim == 0 && width % dim == 0,
+            "record_score reads whole vectors, of records and of the query");
+    require(std::int64_t{width / dim} * (y->width / dim) < kMost, "record_score has too many dots");
+    made.y = *y;
+    made.dim = dim;
+  }
+  require(!(built && y), "a built matrix meets records, not dots");
+  RecordShape shape{width, made.y.width / made.dim, made.dim, 0};
+  Precision used;
+  std::int32_t num_inputs;
+  if (built) {
+    const auto place = slot_names_.find(weight);
+    require(place != slot_names_.end(), "the slot '" + weight + "' was not built");
+    made.slot = place->second;
+    const Slot& slot = slots_[made.slot];
+    used = slot.precision, shape.num_outputs = slot.num_outputs, num_inputs = slot.num_inputs;
+  } else {
+    used = precision_named(precision);
+    made.matrix = y ? packed_for_dots(weight, shape, used) : packed(weight, used);
+    const Matrix& matrix = matrices_[made.matrix];
+    shape.num_outputs = matrix.num_outputs, num_inputs = matrix.num_inputs;
+  }
+  require_width(y ? kernels_->record_order(shape, nullptr) : width, num_inputs,
+                "what record_score's layer reads");
+  require(used != Precision::kInt8 && shape.num_outputs % kRecordOutputs == 0,
+          "record_score's layer has a multiple of 16 outputs and no int8 weights");
+  made.bias = vector_named(bias, shape.num_outputs);
+  if (bias_at) {
+    require(!bias_at->per_block && made.bias == kNone, "a layer's bias is a vector or a query tile");
+    require_width(bias_at->width, shape.num_outputs, "a layer's bias");
+    made.bias_at = *bias_at;
+  } else if (made.bias == kNone) {
+    made.bias = zeros(shape.num_outputs);
+  }
+  made.head = row_named(head, shape.num_outputs);
+  made.head_bias = vector_named(head_bias, 1);
+  record_width_ = std::max(record_width_, start + width);
+  if (constant != kNone) record_width_ = std::max(record_width_, constant + shape.num_outputs);
+  for (int lanes : {1, 16, 32, 48}) {
+    scratch_bytes_ = std::max(scratch_bytes_, kernels_->record_scratch_bytes(shape, lanes));
+  }
+  push(std::move(made));
+}
+
+RecordShape Program::record_shape(const Instruction& step) const {
+  RecordShape shape;
+  shape.width = step.width;
+  shape.dim = step.dim;
+  shape.num_y = step.y.width / step.dim;
+  shape.num_outputs = step.slot == kNone ? matrices_[step.matrix].num_outputs
+                                         : slots_[step.slot].num_outputs;
+  return shape;
 }
 
 }  // namespace recfunnel

@@ -35,7 +35,7 @@ struct Tile {
 
 enum class Op : std::uint8_t {
   kLookup, kPool, kRowSum, kDense, kGiven, kRecord, kAffine, kLinear, kBuildCross, kBuildScaled,
-  kRelu, kAdd, kMultiply, kCopy, kPairDots, kCrossDots,
+  kRelu, kAdd, kMultiply, kCopy, kPairDots, kCrossDots, kRecordScore,
 };
 
 const char* name_of(Op op);
@@ -62,7 +62,11 @@ struct Instruction {
   std::int32_t matrix = kNone;  // packed weights
   std::int32_t slot = kNone;    // matrix built for the query
   std::int32_t base = kNone;    // BuildScaled: packed base
-  std::int32_t start = 0;       // Record: first column
+  std::int32_t start = 0;       // Record, RecordScore: first column
+  std::int32_t width = 0;       // RecordScore: columns
+  std::int32_t constant = kNone;  // RecordScore: first column of what sums begin with
+  std::int32_t head = kNone;      // RecordScore: index of a vector
+  std::int32_t head_bias = kNone;
   std::int32_t dim = 0;
   std::int32_t bias = kNone;     // index of a vector
   Tile bias_at;                  // of the query; width 0: none
@@ -128,6 +132,12 @@ class Program {
   void copy(Tile out, Tile x);
   void pair_dots(Tile out, Tile x, int dim);
   void cross_dots(Tile out, Tile x, Tile y, int dim);
+  // y: vectors of the query whose dots with the record's are what the layer reads; none: the
+  // record's columns themselves. constant: first column of what its sums begin with, or -1.
+  void record_score(Tile out, int start, int width, int constant, std::optional<Tile> y, int dim,
+                    const std::string& weight, bool built, const std::string& precision,
+                    const std::string& bias, std::optional<Tile> bias_at, const std::string& head,
+                    const std::string& head_bias);
 
   const Kernels& kernels() const { return *kernels_; }
   const std::vector<Instruction>& query() const { return query_; }
@@ -150,6 +160,7 @@ class Program {
   const Matrix& matrix_at(std::int32_t index) const { return matrices_[index]; }
   // BuildCross: `data` is what `pack_cross` made; num_inputs is V·U.
   const Slot& slot_at(std::int32_t index) const { return slots_[index]; }
+  RecordShape record_shape(const Instruction& step) const;  // of a RecordScore
 
  private:
   void check(const Tile& tile, const char* what) const;
@@ -158,7 +169,11 @@ class Program {
   const Array& found(const std::string& name, const char* what) const;
   std::int32_t table_named(const std::string& name) const;
   std::int32_t vector_named(const std::string& name, std::int32_t width);
+  std::int32_t row_named(const std::string& name, std::int32_t width);
+  std::int32_t zeros(std::int32_t width);
   std::int32_t packed(const std::string& name, Precision precision);
+  std::int32_t packed_for_dots(const std::string& name, const RecordShape& shape,
+                               Precision precision);
   std::int32_t packed_cross(const std::string& name, int num_x, int num_y);
   std::int32_t new_slot(const std::string& name, int num_outputs, int num_inputs, Precision);
   std::int32_t id_slot(int column);

@@ -118,8 +118,18 @@ void bind_programs(nb::module_& module) {
                             const TileFields& y, int dim) {
              p.cross_dots(tile(out), tile(x), tile(y), dim);
            },
-           "out"_a, "x"_a, "y"_a, "dim"_a);
-
+           "out"_a, "x"_a, "y"_a, "dim"_a)
+      .def("record_score",
+           [](Program& p, const TileFields& out, int start, int width, int constant,
+              const std::optional<TileFields>& y, int dim, const std::string& weight, bool built,
+              const std::string& precision, const std::string& bias,
+              const std::optional<TileFields>& bias_at, const std::string& head,
+              const std::string& head_bias) {
+             p.record_score(tile(out), start, width, constant, tile(y), dim, weight, built,
+                            precision, bias, tile(bias_at), head, head_bias);
+           },
+           "out"_a, "start"_a, "width"_a, "constant"_a, "y"_a.none(), "dim"_a, "weight"_a,
+           "built"_a, "precision"_a, "bias"_a, "bias_at"_a.none(), "head"_a, "head_bias"_a);
 }
 
 }  // namespace recfunnel

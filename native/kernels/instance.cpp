@@ -4,6 +4,7 @@
 #include "kernels.hpp"
 #include "linear.hpp"
 #include "packing.hpp"
+#include "records.hpp"
 #include "rows.hpp"
 
 #define RF_STRING_OF(name) #name
@@ -33,6 +34,9 @@ const Kernels set = {
     .multiply = multiply,
     .affine = affine,
     .relu = relu,
+    .record_scratch_bytes = record_scratch_bytes,
+    .record_scores = record_scores,
+    .record_order = record_order,
     .collect_above = collect_above,
 };
 

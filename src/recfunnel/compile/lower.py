@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from recfunnel.compile.lower_fingerprint import fingerprint
 from recfunnel.compile.lower_pairs import buffers_of_pairs
+from recfunnel.compile.lower_records import join_record_steps
 from recfunnel.compile.lower_storage import to_storage
 from recfunnel.compile.lower_tiles import Arenas, Buffers, Place
 from recfunnel.compile.program import (
@@ -161,6 +162,7 @@ class _Lowering:
         result = self.places[self.score]
         if not result.per_block:
             result = self._for_block(result)
+        join_record_steps(self.buffers, result)
         steps, widths = self.buffers.steps[True], self.buffers.widths
         self.buffers.pairs = buffers_of_pairs(steps, widths, result, self._bfloat16_dots())
         return self.buffers.finish(result)

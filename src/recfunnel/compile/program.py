@@ -219,6 +219,43 @@ class DotsAcross(Step, frozen=True, tag="cross_dots"):
     dim: int
 
 
+class RecordScore(Step, frozen=True, tag="record_score"):
+    """A score straight from a record: head · max(0, weight · x + what is given) + its bias.
+
+    Given are a bias and what the record itself adds to the hidden layer. The hidden layer has N
+    outputs, a multiple of 16.
+
+    Args:
+        out: one row.
+        start: first column of x.
+        width: columns of x.
+        constant: first of N columns of the record that are added; -1 adds none.
+        y: U vectors of the query; the layer then reads the dots of each vector of x with each.
+        dim: d, of the vectors; 1 without any.
+        weight: array (N, K), or a slot.
+        built: whether `weight` names a slot.
+        precision: of the products, not int8.
+        bias: array (N,); may be empty.
+        bias_at: a query tile to use as bias.
+        head: array (1, N).
+        head_bias: array (1,); may be empty.
+    """
+
+    out: Tile
+    start: int
+    width: int
+    constant: int
+    y: Tile | None
+    dim: int
+    weight: str
+    built: bool
+    precision: Precision
+    bias: str
+    bias_at: Tile | None
+    head: str
+    head_bias: str
+
+
 AnyStep = (
     LookupRow
     | PoolRows
@@ -236,6 +273,7 @@ AnyStep = (
     | CopyTile
     | DotsOfPairs
     | DotsAcross
+    | RecordScore
 )
 
 
