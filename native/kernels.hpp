@@ -159,8 +159,8 @@ struct Kernels {
                  float* out);
   void (*relu)(const float* x, int width, int lanes, float* out);
 
-  // With kBFloat16, where the processor multiplies it, dots with the query are of rounded vectors
-  // too when records are stored so.
+  // With kBFloat16 inputs are rounded too and, where records are stored so, the vectors whose dots
+  // are taken.
   std::size_t (*record_scratch_bytes)(const RecordShape&, int lanes);
   void (*record_scores)(const RecordScoreArgs&);
   // How many inputs a layer on dots is packed with, and where each stands among (record's vector,

@@ -85,7 +85,7 @@ void Machine::check_items() const {
           }
         }
       }
-    } else if (step.op == Op::kRecord) {
+    } else if (step.op == Op::kRecord || step.op == Op::kRecordScore) {
       if (records_.data == nullptr || records_.num_rows != rows ||
           records_.dim < program_->record_width()) {
         throw InputError("the program reads records " + std::to_string(program_->record_width()) +

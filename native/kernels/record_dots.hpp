@@ -4,16 +4,11 @@
 
 #include "kernels.hpp"
 #include "linear.hpp"
+#include "pairs.hpp"
 #include "rows.hpp"
 #include "simd.hpp"
 
 namespace recfunnel::RECFUNNEL_SET {
-
-#if defined(__AVX512BF16__)
-inline constexpr bool kMultipliesBFloat16 = true;
-#else
-inline constexpr bool kMultipliesBFloat16 = false;
-#endif
 
 template <class Kind>
 inline constexpr bool kIsBFloat16 = false;
@@ -23,11 +18,7 @@ inline constexpr bool kIsBFloat16<BFloat16> = true;
 // A kind of arithmetic on one row of words.
 template <class Kind>
 RF_INLINE Kind row_kind(const std::uint32_t* words) {
-  if constexpr (Kind::kReadsPairs) {
-    return Kind{reinterpret_cast<const float*>(words), 1, 0};
-  } else {
-    return Kind{reinterpret_cast<decltype(Kind::in)>(words), 1};
-  }
+  return Kind{reinterpret_cast<decltype(Kind::in)>(words), 1};
 }
 
 // Sums over the lanes of four registers.
@@ -136,7 +127,9 @@ inline void copy_records(const RecordScoreArgs& args, int start, int width, floa
                          std::ptrdiff_t stride) {
   with_format(args.records.storage, [&](auto format) {
     for (int lane = 0; lane < args.lanes; ++lane, to += stride) {
-      copy_row<decltype(format)>(row_of(args.records, args.rows[lane]), start, width, to);
+      read_row<decltype(format)>(
+          row_of(args.records, args.rows[lane]), start, width,
+          [to](int first, Floats values, int count) { store_first(to + first, values, count); });
       to[width] = 0.0f;
     }
   });
@@ -162,9 +155,7 @@ inline bool find_in_place(const RecordScoreArgs& args, Storage storage,
 // Float32 values as a kind of arithmetic reads them. There is room for one more, and it is zero.
 template <class Kind>
 RF_INLINE void put_values(const float* values, int count, std::uint32_t* to) {
-#if defined(__AVX512BF16__)
-  if constexpr (kIsBFloat16<Kind>) return round_inputs(values, count, 1, to);
-#endif
+  if constexpr (kIsBFloat16<Kind>) return round_values(values, count, to);
   __builtin_memcpy(to, values, sizeof(float) * count);
   to[count] = 0;
 }
@@ -172,13 +163,7 @@ RF_INLINE void put_values(const float* values, int count, std::uint32_t* to) {
 // A register of values, as the ones from `position` on.
 template <class Kind>
 RF_INLINE void put_register(Floats values, int position, std::uint32_t* to) {
-#if defined(__AVX512BF16__)
-  if constexpr (kIsBFloat16<Kind>) {
-    const __m256bh rounded = _mm512_cvtneps_pbh(values);
-    __builtin_memcpy(to + position / 2, &rounded, sizeof rounded);
-    return;
-  }
-#endif
+  if constexpr (kIsBFloat16<Kind>) return store_rounded(to + position / 2, values, kWidth);
   store(to + position, as_words(values));
 }
 
@@ -242,18 +227,17 @@ RF_INLINE void dots_with_one(const Kind& row, int num_x, int words, const std::u
 template <class DotKind, class Kind>
 void record_dots(const RecordScoreArgs& args, const RecordScratch& scratch,
                  const std::uint32_t** rows) {
+  using Float32Rows = Format<Storage::kFloat32>;
   constexpr int kMostVectors = kWidth == 16 ? 12 : 8;
   const RecordShape& shape = args.shape;
   const DotsOrder order(shape);
   int vector_words = shape.dim;
   const auto* y_words = reinterpret_cast<const std::uint32_t*>(args.y);
-#if defined(__AVX512BF16__)
   if constexpr (kIsBFloat16<DotKind>) {
     vector_words = shape.dim / 2;
-    round_inputs(args.y, shape.num_y * shape.dim, 1, scratch.y_words);
+    round_values(args.y, std::ptrdiff_t{shape.num_y} * shape.dim, scratch.y_words);
     y_words = scratch.y_words;
   }
-#endif
   const auto inputs_of = [&](int lane) {
     return scratch.inputs + std::ptrdiff_t{lane} * scratch.num_inputs;
   };
@@ -263,8 +247,8 @@ void record_dots(const RecordScoreArgs& args, const RecordScratch& scratch,
   for (int r = 0; r < order.num_registers; ++r) {
     std::int64_t turned_rows[kWidth];
     for (int i = 0; i < kWidth; ++i) turned_rows[i] = smaller(r * kWidth + i, shape.num_y - 1);
-    gather_lanes<Format<Storage::kFloat32>>(vectors, turned_rows, 0, vector_words, kWidth,
-                                            scratch.turned);
+    gather_lanes<Float32Rows>(vectors, turned_rows, 0, vector_words,
+                              ToFloats<Float32Rows>{scratch.turned, kWidth});
     for (int chunk = 0, v = 0; chunk < num_chunks; ++chunk) {
       const int left = num_chunks - chunk;
       const int now = (order.num_x - v + left - 1) / left;
@@ -284,7 +268,7 @@ void record_dots(const RecordScoreArgs& args, const RecordScratch& scratch,
     }
   }
   const int first_left = order.num_y - order.num_left;
-  constexpr int kPer = kIsBFloat16<Kind> && kMultipliesBFloat16 ? 2 : 1;
+  constexpr int kPer = kIsBFloat16<Kind> ? 2 : 1;
   with_usual_words(vector_words, [&](auto usual) {
     for (int lane = 0; lane < args.lanes; ++lane) {
       float* left = scratch.left + std::ptrdiff_t{lane} * scratch.num_left;
@@ -310,7 +294,7 @@ void record_values(const RecordScoreArgs& args, const RecordScratch& scratch,
   for (int lane = 0; lane < args.lanes; ++lane) {
     const float* values = scratch.values + std::ptrdiff_t{lane} * scratch.width;
     rows[lane] = reinterpret_cast<const std::uint32_t*>(values);
-    if constexpr (kIsBFloat16<Kind> && kMultipliesBFloat16) {
+    if constexpr (kIsBFloat16<Kind>) {
       std::uint32_t* words = scratch.inputs + std::ptrdiff_t{lane} * scratch.num_inputs;
       put_values<Kind>(values, args.shape.width, words);
       rows[lane] = words;
@@ -321,8 +305,7 @@ void record_values(const RecordScoreArgs& args, const RecordScratch& scratch,
 template <class Kind>
 void prepare_inputs(const RecordScoreArgs& args, const RecordScratch& scratch,
                     const std::uint32_t** rows) {
-  constexpr bool kRounds = kIsBFloat16<Kind> && kMultipliesBFloat16;
-  constexpr Storage kWanted = kRounds ? Storage::kBFloat16 : Storage::kFloat32;
+  constexpr Storage kWanted = kIsBFloat16<Kind> ? Storage::kBFloat16 : Storage::kFloat32;
   const RecordShape& shape = args.shape;
   if (shape.num_y == 0) {
     const bool whole_words = !kIsBFloat16<Kind> || shape.width % 2 == 0;
@@ -331,7 +314,7 @@ void prepare_inputs(const RecordScoreArgs& args, const RecordScratch& scratch,
     }
     return;
   }
-  if constexpr (kRounds) {
+  if constexpr (kIsBFloat16<Kind>) {
     if (shape.dim % 2 == 0 && find_in_place(args, kWanted, rows)) {
       return record_dots<Kind, Kind>(args, scratch, rows);
     }

@@ -22,7 +22,7 @@ inline constexpr std::size_t kPanelBytes = 24 * 1024;  // weights that stay in t
 template <class Kind>
 constexpr int num_block_rows(int groups) {
   if (kWidth == 16) return groups == 4 ? 6 : 8;
-  return kWidth == 8 && !Kind::kReadsPairs ? 4 : 2;
+  return kWidth == 8 && Kind::kRegistersAnInput == 1 ? 4 : 2;
 }
 
 // Sums of the hidden layer of Rows records, Groups groups of outputs from `group` on, in which

@@ -162,9 +162,10 @@ class _Lowering:
         result = self.places[self.score]
         if not result.per_block:
             result = self._for_block(result)
-        join_record_steps(self.buffers, result)
+        bfloat16_dots = self._bfloat16_dots()
+        join_record_steps(self.buffers, result, bfloat16_dots)
         steps, widths = self.buffers.steps[True], self.buffers.widths
-        self.buffers.pairs = buffers_of_pairs(steps, widths, result, self._bfloat16_dots())
+        self.buffers.pairs = buffers_of_pairs(steps, widths, result, bfloat16_dots)
         return self.buffers.finish(result)
 
     def _bfloat16_dots(self) -> set[Place]:

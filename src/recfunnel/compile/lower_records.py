@@ -3,6 +3,7 @@
 Letters: N outputs of the hidden layer.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ WHOLE_OUTPUTS = 16
 Fields = dict[str, Any]
 
 
-def join_record_steps(buffers: Buffers, result: Place) -> None:
+def join_record_steps(
+    buffers: Buffers, result: Place, bfloat16_dots: Collection[Place] = ()
+) -> None:
     """Replace the block's steps by one where they are a record, a clamped layer and its one output.
 
     The layer may read dots of the record's vectors with the query's instead, and the record may
@@ -24,8 +27,9 @@ def join_record_steps(buffers: Buffers, result: Place) -> None:
     Args:
         buffers: whose steps are replaced.
         result: what the last of them writes.
+        bfloat16_dots: results of dots that may read their vectors in bfloat16.
     """
-    found = _Match(buffers, result).step()
+    found = _Match(buffers, result, bfloat16_dots).step()
     if found is None:
         return
     fields, replaced = found
@@ -39,6 +43,7 @@ class _Match:
 
     buffers: Buffers
     result: Place
+    bfloat16_dots: Collection[Place]
 
     def step(self) -> tuple[Fields, set[int]] | None:
         """The joined step's fields and the numbers of those it replaces, if they are all there."""
@@ -52,7 +57,8 @@ class _Match:
         fields, numbers = layer[1], {head[0], layer[0]}
         vectors, dots = fields["x"], self._writer(fields["x"], DotsAcross)
         if dots is not None:
-            if dots[1]["y"].per_block:
+            rounds = fields["precision"] == "bfloat16" and fields["x"] not in self.bfloat16_dots
+            if dots[1]["y"].per_block or rounds:
                 return None
             vectors = dots[1]["x"]
             numbers.add(dots[0])
