@@ -144,6 +144,7 @@ struct Kernels {
   void (*gather_columns)(const Table&, const std::int64_t* rows, int start, int width, int lanes,
                          float* out);
   void (*prefetch)(const Table&, const std::int64_t* rows, int count);
+  void (*touch)(const Table&, std::int64_t first, int count);
   // out (dim values, contiguous) += weight[i] · table[row[i]] over i; out is set to 0 first.
   void (*pool)(const Table&, const std::int64_t* rows, const float* weights, std::int64_t count,
                float* out);

@@ -13,8 +13,8 @@ namespace {
 constexpr int kFewestForBlock = 8;  // fewer candidates than this are run one by one
 constexpr std::int64_t kCandidatesPerThread = 256;
 constexpr std::size_t kBlockArenaBytes = 512 * 1024;  // about half of a second-level cache
-// Records that a step reads one after another, or that are this short, the processor sees coming
-// when they are in order; fetching them by instruction then costs a fifth of a scan.
+// Records in order the processor sees coming by itself, shorter ones even when several are read
+// side by side; fetching them by instruction would cost a fifth of a scan.
 constexpr std::int64_t kFollowedBytes = 256;
 constexpr std::int64_t kNearBytes = 128 * 1024;  // smaller tables are in a near cache anyway
 
@@ -80,7 +80,8 @@ Machine::Machine(std::shared_ptr<const Program> program, FeatureArrays items, Ta
   for (const Instruction& step : program_->block()) {
     if (step.op == Op::kRowSum) row_sums_.push_back(&step);
     if (step.op == Op::kRecordScore) {
-      follows_records_ = step.y.width > 0 || records_.row_bytes <= kFollowedBytes;
+      scores_records_ = true;
+      touches_records_ = records_.row_bytes > kFollowedBytes;
     }
     if (step.op == Op::kLookup) {
       const Table& table = program_->table_at(step.table);
@@ -253,6 +254,9 @@ void Machine::run_candidates(const Workspace& once, Workspace& own, const Call& 
     const std::int64_t after = block.first + block.count;
     const Block next =
         after < stop ? next_block(own, buffer ^= 1, call, query, after, stop) : Block{};
+    if (touches_records_ && call.candidates == nullptr) {
+      program_->kernels().touch(records_, block.first, block.count);
+    }
     run_block(once, own, call, block);
     const float* tile = own.block_arena.data() + std::ptrdiff_t{result.row} * block.lanes;
     check_results(tile, block);
@@ -309,7 +313,7 @@ Machine::Block Machine::next_block(Workspace& own, int buffer, const Call& call,
     for (std::size_t i = 0; i < columns.size(); ++i) ids[i * kMaxLanes + lane] = from[columns[i]];
   }
   if (!options_.prefetch) return block;
-  const bool is_followed = call.candidates == nullptr && follows_records_;
+  const bool is_followed = call.candidates == nullptr && scores_records_;
   if (program_->record_width() > 0 && !is_followed) {
     program_->kernels().prefetch(records_, rows, block.count);
   }

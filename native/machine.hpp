@@ -151,7 +151,8 @@ class Machine {
   int lanes_;
   std::vector<const Instruction*> row_sums_;     // of the block list
   std::vector<const Instruction*> far_lookups_;  // of the block list, in tables worth fetching ahead
-  bool follows_records_ = false;  // records in order need no fetching ahead
+  bool scores_records_ = false;   // by a step of their own
+  bool touches_records_ = false;  // where they are in order
   Pool pool_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Workspace>> workspaces_;  // guarded, as is what follows

@@ -27,6 +27,7 @@ const Kernels set = {
     .gather_pairs = gather_pairs,
     .gather_columns = gather_columns,
     .prefetch = prefetch,
+    .touch = touch,
     .pool = pool,
     .pair_dots = pair_dots,
     .cross_dots = cross_dots,

@@ -297,6 +297,17 @@ inline void prefetch(const Table& table, const std::int64_t* rows, int count) {
   }
 }
 
+// Reads a word of every line of rows that follow each other, in order: the processor then sees the
+// lines to come, which it does not when several of the rows are read side by side.
+inline void touch(const Table& table, std::int64_t first, int count) {
+  constexpr std::int64_t kLine = 64;
+  const std::byte* from = row_of(table, first);
+  const std::int64_t bytes = count * table.row_bytes;
+  for (std::int64_t at = 0; at < bytes; at += kLine) {
+    static_cast<void>(*static_cast<const volatile std::byte*>(from + at));
+  }
+}
+
 // Rows go through in order, a few at a time, over a stretch of columns whose sums stay in the
 // first-level cache, so that sums of long rows are bound by reading them.
 inline void pool(const Table& table, const std::int64_t* rows, const float* weights,
