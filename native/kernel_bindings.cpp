@@ -388,6 +388,16 @@ std::pair<Made<float>, Made<std::int64_t>> collect_above(const std::string& isa,
           std::move(kept_positions).array({std::size_t(kept)})};
 }
 
+float kth_largest(const std::string& isa, const Given<float>& values, int k, int repeat) {
+  const Memory<float> in(values);
+  require(k >= 1 && std::size_t(k) <= values.size(), "there is a k-th value");
+  float found = 0;
+  for (int i = 0; i < repeat; ++i) {
+    found = kernels_named(isa.c_str()).kth_largest(in.get(), int(values.size()), k);
+  }
+  return found;
+}
+
 }  // namespace
 
 void bind_kernels(nb::module_& module) {
@@ -418,6 +428,7 @@ void bind_kernels(nb::module_& module) {
   all.def("relu", relu, "isa"_a, "x"_a);
   all.def("collect_above", collect_above, "isa"_a, "values"_a, "threshold"_a, "first_position"_a,
           "room"_a, "repeat"_a = 1);
+  all.def("kth_largest", kth_largest, "isa"_a, "values"_a, "k"_a, "repeat"_a = 1);
 }
 
 }  // namespace recfunnel

@@ -171,6 +171,8 @@ struct Kernels {
   // Appends (value, position) of values above *threshold to the buffer; returns the new count.
   int (*collect_above)(const float* values, int count, float threshold, std::int64_t first_position,
                        float* kept_values, std::int64_t* kept_positions, int kept);
+  // The k-th largest of finite values, 1 <= k <= count.
+  float (*kth_largest)(const float* values, int count, int k);
 };
 
 // The best set this processor can run, or the one named by RECFUNNEL_ISA.

@@ -220,14 +220,14 @@ void Machine::top_k(const Call& call, std::int64_t k, std::span<const std::int64
                      std::to_string(call.context->num_rows));
   }
   const std::int64_t kept = std::clamp<std::int64_t>(k, 0, call.num_candidates);
-  top.reset(kept);
+  top.reset(program_->kernels(), kept);
   if (kept == 0) return;
   Borrowed spaces(*this, threads_for(call));
-  for (Workspace* each : spaces.all()) each->top.reset(kept);
+  for (Workspace* each : spaces.all()) each->top.reset(program_->kernels(), kept);
   const auto take = [&](Workspace& own, const float* tile, const Block& block) {
     auto left_out = std::lower_bound(excluded.begin(), excluded.end(), block.first);
     if (left_out == excluded.end() || *left_out >= block.first + block.count) {
-      own.top.feed(program_->kernels(), tile, block.count, block.first);
+      own.top.feed(tile, block.count, block.first);
       return;
     }
     float scores[kMaxLanes];
@@ -235,7 +235,7 @@ void Machine::top_k(const Call& call, std::int64_t k, std::span<const std::int64
     for (; left_out != excluded.end() && *left_out < block.first + block.count; ++left_out) {
       scores[*left_out - block.first] = -std::numeric_limits<float>::infinity();
     }
-    own.top.feed(program_->kernels(), scores, block.count, block.first);
+    own.top.feed(scores, block.count, block.first);
   };
   run_all(call, take, spaces.all());
   for (Workspace* each : spaces.all()) top.merge(each->top);

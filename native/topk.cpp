@@ -6,12 +6,13 @@
 namespace recfunnel {
 namespace {
 
-constexpr std::int64_t kSpare = 1024;  // room for new scores before the buffer is cut to k again
+constexpr std::int64_t kSpare = 512;  // room for new scores before the buffer is cut to k again
 constexpr int kAtOnce = 64;
 
 }  // namespace
 
-void TopK::reset(std::int64_t k) {
+void TopK::reset(const Kernels& kernels, std::int64_t k) {
+  kernels_ = &kernels;
   k_ = k;
   size_ = 0;
   threshold_ = -std::numeric_limits<float>::infinity();
@@ -22,43 +23,67 @@ void TopK::reset(std::int64_t k) {
   }
 }
 
-void TopK::feed(const Kernels& kernels, const float* scores, int count, std::int64_t first) {
+void TopK::feed(const float* scores, int count, std::int64_t first) {
   for (int start = 0; start < count; start += kAtOnce) {
     const int step = std::min(kAtOnce, count - start);
     if (size_ + step + kMaxLanes > static_cast<std::int64_t>(scores_.size())) shrink();
-    size_ = kernels.collect_above(scores + start, step, threshold_, first + start, scores_.data(),
-                                  positions_.data(), static_cast<int>(size_));
+    size_ = kernels_->collect_above(scores + start, step, threshold_, first + start,
+                                    scores_.data(), positions_.data(), static_cast<int>(size_));
   }
 }
 
 void TopK::merge(const TopK& other) {
-  for (std::int64_t i = 0; i < other.size_; ++i) {
-    if (size_ == static_cast<std::int64_t>(scores_.size())) shrink();
-    scores_[size_] = other.scores_[i];
-    positions_[size_++] = other.positions_[i];
+  const auto both = static_cast<std::size_t>(size_ + other.size_);
+  if (scores_.size() < both) {
+    scores_.resize(both);
+    positions_.resize(both);
   }
+  std::copy_n(other.scores_.begin(), other.size_, scores_.begin() + size_);
+  std::copy_n(other.positions_.begin(), other.size_, positions_.begin() + size_);
+  size_ += other.size_;
 }
 
+// Leaves those that stay(score) says, in their order.
+template <class Stays>
+void TopK::filter(Stays stays) {
+  std::int64_t kept = 0;
+  for (std::int64_t i = 0; i < size_; ++i) {
+    const bool this_one = stays(scores_[i]);
+    scores_[kept] = scores_[i];
+    positions_[kept] = positions_[i];
+    kept += this_one;
+  }
+  size_ = kept;
+}
+
+void TopK::find_threshold() {
+  threshold_ = kernels_->kth_largest(scores_.data(), static_cast<int>(size_),
+                                     static_cast<int>(k_));
+}
+
+// Leaves the best k. Of those that equal the k-th, the first ones stay.
 void TopK::shrink() {
   if (size_ <= k_) return;
-  order_.resize(static_cast<std::size_t>(size_));
-  for (std::int64_t i = 0; i < size_; ++i) order_[i] = {scores_[i], positions_[i]};
-  const auto better = [](const Kept& a, const Kept& b) {
-    return a.score > b.score || (a.score == b.score && a.position < b.position);
-  };
-  if (k_ > 0) {
-    std::nth_element(order_.begin(), order_.begin() + (k_ - 1), order_.end(), better);
-    threshold_ = order_[k_ - 1].score;
-  }
-  size_ = k_;
-  for (std::int64_t i = 0; i < size_; ++i) {
-    scores_[i] = order_[i].score;
-    positions_[i] = order_[i].position;
-  }
+  find_threshold();
+  std::int64_t equal = k_;
+  for (std::int64_t i = 0; i < size_; ++i) equal -= scores_[i] > threshold_;
+  filter([&](float score) {
+    return score > threshold_ || (score == threshold_ && equal-- > 0);
+  });
 }
 
 void TopK::finish() {
+  if (!std::is_sorted(positions_.begin(), positions_.begin() + size_)) {  // several threads' scores
+    if (size_ > k_) {
+      find_threshold();
+      filter([this](float score) { return score >= threshold_; });
+    }
+    sort();
+  }
   shrink();
+}
+
+void TopK::sort() {
   order_.resize(static_cast<std::size_t>(size_));
   for (std::int64_t i = 0; i < size_; ++i) order_[i] = {scores_[i], positions_[i]};
   std::sort(order_.begin(), order_.end(),

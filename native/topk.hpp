@@ -8,14 +8,14 @@
 
 namespace recfunnel {
 
-// Fed with rising positions. Keeps at most k + kSpare scores; once k are known, a score must beat
+// Fed with rising positions. Keeps at most 2k + kSpare scores; once it was full, a score must beat
 // the k-th best to be looked at again.
 class TopK {
  public:
-  void reset(std::int64_t k);
+  void reset(const Kernels& kernels, std::int64_t k);
 
   // Scores of positions first, first + 1, ...; minus infinity is never kept.
-  void feed(const Kernels& kernels, const float* scores, int count, std::int64_t first);
+  void feed(const float* scores, int count, std::int64_t first);
   // Takes in what another one, fed with other positions, has kept.
   void merge(const TopK& other);
   // Leaves the best k, in rising order of position.
@@ -26,13 +26,18 @@ class TopK {
   std::int64_t size() const { return size_; }
 
  private:
+  template <class Stays>
+  void filter(Stays stays);
+  void find_threshold();
   void shrink();
+  void sort();  // by position
 
   struct Kept {
     float score;
     std::int64_t position;
   };
 
+  const Kernels* kernels_ = nullptr;
   std::int64_t k_ = 0, size_ = 0;
   float threshold_ = 0;
   std::vector<float> scores_;

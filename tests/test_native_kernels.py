@@ -570,3 +570,13 @@ class TestElementwise:
 
         np.testing.assert_array_equal(kept, values[expected])
         np.testing.assert_array_equal(positions, 2**40 + expected)
+
+    @given(values=st.lists(st.floats(-4, 4, width=16), min_size=1, max_size=200), data=st.data())
+    @law(60)
+    def test_the_kth_largest_is_found_among_equals(
+        self, isa: str, values: list[float], data: st.DataObject
+    ) -> None:
+        k = data.draw(st.integers(1, len(values)))
+        assert kernels.kth_largest(isa, np.array(values, np.float32), k) == sorted(values)[-k]
+        far = np.array([3.0e38, -1.0e-40, -3.0e38], np.float32)
+        assert kernels.kth_largest(isa, far, 2) == far[1]

@@ -69,6 +69,49 @@ inline void relu(const float* x, int width, int lanes, float* out) {
   for (; i < count; ++i) out[i] = positive(x[i]);
 }
 
+inline int count_at_least(const float* values, int count, float bound) {
+  Ints counts = {};
+  int i = 0;
+  for (; i + kWidth <= count; i += kWidth) counts -= load(values + i) >= broadcast(bound);
+  int found = 0;
+  for (int lane = 0; lane < kWidth; ++lane) found += counts[lane];
+  for (; i < count; ++i) found += values[i] >= bound;
+  return found;
+}
+
+// Whole numbers in the order of the floats.
+inline std::uint32_t place_of(float value) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  return bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
+}
+inline float value_at(std::uint32_t place) {
+  const std::uint32_t bits = place >> 31 != 0 ? place & 0x7FFFFFFFu : ~place;
+  float value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// Halves the floats between the smallest and the largest value until one is left: 32 times at most,
+// each a count of whole registers, and no value is moved.
+inline float kth_largest(const float* values, int count, int k) {
+  float smallest = values[0], largest = values[0];
+  for (int i = 1; i < count; ++i) {
+    smallest = values[i] < smallest ? values[i] : smallest;
+    largest = values[i] > largest ? values[i] : largest;
+  }
+  std::uint32_t low = place_of(smallest), high = place_of(largest);
+  while (low < high) {
+    const std::uint32_t middle = high - (high - low) / 2;
+    if (count_at_least(values, count, value_at(middle)) >= k) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return value_at(low);
+}
+
 // Nearly all values are at or below the threshold, so that whole registers are passed over.
 inline int collect_above(const float* values, int count, float threshold,
                          std::int64_t first_position, float* kept_values,

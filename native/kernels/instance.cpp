@@ -39,6 +39,7 @@ const Kernels set = {
     .record_scores = record_scores,
     .record_order = record_order,
     .collect_above = collect_above,
+    .kth_largest = kth_largest,
 };
 
 }  // namespace recfunnel::RECFUNNEL_SET

@@ -144,11 +144,19 @@ class Cascade:
 
     def cuts(self, question: Question) -> IntArray:
         """Columns (sub-batches + 1,) where a query's sub-batches begin, and its last one ends."""
-        count, num_columns = self.pipeline.sub_batches, self.offered(question).size
+        count, num_columns = self.pipeline.sub_batches, self.num_offered(question)
         return np.arange(count + 1, dtype=np.int64) * num_columns // count
 
     def offered(self, question: Question) -> IntArray:
         """Columns (n,) that a query brings to the first stage.
+
+        Raises:
+            StudyError: there are fewer than the stage reads.
+        """
+        return np.arange(self.num_offered(question), dtype=np.int64)
+
+    def num_offered(self, question: Question) -> int:
+        """How many columns a query brings to the first stage.
 
         Raises:
             StudyError: there are fewer than the stage reads.
@@ -160,7 +168,7 @@ class Cascade:
                 f"the first stage reads {nominal} candidates, the query has {have}; "
                 "lower the pipeline's first size"
             )
-        return np.arange(scaled(nominal, question.fraction), dtype=np.int64)
+        return scaled(nominal, question.fraction)
 
     def _score(
         self, number: int, context: Features, rows: IntArray | None, before: Survivors

@@ -98,7 +98,7 @@ class NativeStages:
     def _run(self, question: Question, before: Survivors | None) -> Any:
         context = question.context
         columns, excluded = None, None
-        num_columns = self._cascade.offered(question).size
+        num_columns = self._cascade.num_offered(question)
         if before is None:
             count = num_columns
             excluded = question.excluded[question.excluded < count]
