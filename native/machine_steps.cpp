@@ -7,7 +7,9 @@
 namespace recfunnel {
 namespace {
 
-constexpr std::int64_t kPickCost = 8;  // a number picked from a row costs about 8 read in order
+// A number picked from a row costs about as much as this many read in order: each is a cache line of
+// its own, and the whole row is added up in registers.
+constexpr std::int64_t kPickCost = 20;
 constexpr double kSmallestNorm = 1e-12;
 
 // What a weight counts as: linear between points[0] at 1, points[1] at 2, ..., constant outside.
