@@ -130,3 +130,15 @@ def test_each_verification_row_shows_and_sorts_by_its_own_errors() -> None:
         ]
     shown = verification_table(summary).rows[2].cells
     assert [cell.text for cell in shown][-1] == "\N{MINUS SIGN}5.3 %"
+
+
+def test_a_note_is_said_once_for_all_the_runs_it_is_about() -> None:
+    summary = sample_summary()
+    rows = [msgspec.structs.replace(row, notes=("made anew",)) for row in summary.verification]
+    rows[0] = msgspec.structs.replace(rows[0], notes=("made anew", "1 of 4 runs were disturbed"))
+    rows[1] = msgspec.structs.replace(rows[1], notes=("made anew", "slow"))
+    rows[2] = msgspec.structs.replace(rows[2], notes=("made anew", "slow"))
+    note = verification_table(msgspec.structs.replace(summary, verification=tuple(rows))).caption
+    assert note.count("made anew") == 1
+    assert "Every run: made anew." in note
+    assert note.count("slow") == 1

@@ -135,12 +135,22 @@ def _verification_notes(summary: RunSummary) -> str:
     polluted = sum(row.polluted for row in summary.verification)
     total = len(summary.verification)
     marked = [f"* disturbed, proves nothing: {polluted} of {total} rows."] if polluted else []
-    notes = [
-        f"{compact_name(row.name)} at {percent(row.load_fraction)}: {'; '.join(row.notes)}."
-        for row in summary.verification
-        if row.notes
-    ]
+    said: dict[str, list[VerificationRow]] = {}
+    for row in summary.verification:
+        for note in row.notes:
+            said.setdefault(note, []).append(row)
+    notes = [f"{_whose(rows, total)}: {note}." for note, rows in said.items()]
     return " ".join([*marked, *notes])
+
+
+def _whose(rows: list[VerificationRow], total: int) -> str:
+    """What a note is about: paths, each with its loads."""
+    if len(rows) == total > 1:
+        return "Every run"
+    loads: dict[str, list[str]] = {}
+    for row in rows:
+        loads.setdefault(compact_name(row.name), []).append(percent(row.load_fraction))
+    return "; ".join(f"{name} at {', '.join(at)}" for name, at in loads.items())
 
 
 def _verification_row(row: VerificationRow) -> Row:
