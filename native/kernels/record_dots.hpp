@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels.hpp"
-#include "linear.hpp"
+#include "kinds.hpp"
 #include "pairs.hpp"
 #include "rows.hpp"
 #include "simd.hpp"

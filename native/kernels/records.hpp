@@ -7,7 +7,7 @@
 #pragma once
 
 #include "kernels.hpp"
-#include "linear.hpp"
+#include "kinds.hpp"
 #include "packing.hpp"
 #include "record_dots.hpp"
 #include "rows.hpp"

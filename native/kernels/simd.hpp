@@ -124,7 +124,9 @@ RF_INLINE std::uint64_t load_few_bytes(const std::byte* from, int count) {
     return first | std::uint64_t{last} << (8 * (count - 4));
   }
   std::uint64_t bytes = 0;
-  for (int i = 0; i < count; ++i) bytes |= static_cast<std::uint64_t>(from[i]) << (8 * i);
+  for (int i = 0; i < count && i < 3; ++i) {
+    bytes |= static_cast<std::uint64_t>(from[i]) << (8 * i);
+  }
   return bytes;
 }
 

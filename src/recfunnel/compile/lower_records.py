@@ -48,48 +48,47 @@ class _Match:
     def step(self) -> tuple[Fields, set[int]] | None:
         """The joined step's fields and the numbers of those it replaces, if they are all there."""
         head = self._writer(self.result, Layer)
-        if head is None or self.result.width != 1 or not self._is_plain_head(head[1]):
+        if head is None or not self._is_plain_head(head[1]):
             return None
-        middle = head[1]["x"]
-        layer = self._writer(middle, Layer)
-        if layer is None or not self._is_hidden(layer[1], middle):
+        layer = self._writer(head[1]["x"], Layer)
+        if layer is None or not self._is_hidden(layer[1]):
             return None
-        fields, numbers = layer[1], {head[0], layer[0]}
-        vectors, dots = fields["x"], self._writer(fields["x"], DotsAcross)
-        if dots is not None:
-            rounds = fields["precision"] == "bfloat16" and fields["x"] not in self.bfloat16_dots
-            if dots[1]["y"].per_block or rounds:
-                return None
-            vectors = dots[1]["x"]
-            numbers.add(dots[0])
-        record = self._writer(vectors, LoadRecord)
-        if record is None:
+        inputs, addend = self._inputs(layer[1]), self._addend(layer[1])
+        if inputs is None or addend is None:
             return None
-        numbers.add(record[0])
-        constant = -1
-        if fields["addend"] is not None:
-            added = self._writer(fields["addend"], LoadRecord)
-            if added is None:
-                return None
-            numbers.add(added[0])
-            constant = added[1]["start"]
-        between = {middle.buffer, vectors.buffer, fields["x"].buffer}
-        between |= {fields["addend"].buffer} if fields["addend"] is not None else set()
+        numbers = {head[0], layer[0]} | inputs[1] | addend[1]
+        between = {field.buffer for field in (layer[1]["out"], layer[1]["x"], inputs[2])}
+        between |= {layer[1]["addend"].buffer} if layer[1]["addend"] else set()
         if self._touching(between) != numbers:
             return None
-        joined = {name: fields[name] for name in ("weight", "built", "precision")}
-        joined |= {name: fields[name] for name in ("bias", "bias_at")}
-        joined |= {
-            "out": self.result,
-            "start": record[1]["start"],
-            "width": vectors.width,
-            "constant": constant,
-            "y": None if dots is None else dots[1]["y"],
-            "dim": 1 if dots is None else dots[1]["dim"],
-            "head": head[1]["weight"],
-            "head_bias": head[1]["bias"],
-        }
-        return joined, numbers
+        same = ("weight", "built", "precision", "bias", "bias_at")
+        fields = {name: layer[1][name] for name in same} | inputs[0] | addend[0]
+        fields |= {"head": head[1]["weight"], "head_bias": head[1]["bias"], "out": self.result}
+        return fields, numbers
+
+    def _inputs(self, layer: Fields) -> tuple[Fields, set[int], Place] | None:
+        """What the layer reads of a record: fields, the steps that bring it, the record's place."""
+        place, y, dim = layer["x"], None, 1
+        numbers: set[int] = set()
+        dots = self._writer(place, DotsAcross)
+        if dots is not None:
+            rounds = layer["precision"] == "bfloat16" and place not in self.bfloat16_dots
+            place, y, dim = dots[1]["x"], dots[1]["y"], dots[1]["dim"]
+            if y.per_block or rounds:
+                return None
+            numbers.add(dots[0])
+        record = self._writer(place, LoadRecord)
+        if record is None:
+            return None
+        fields = {"start": record[1]["start"], "width": place.width, "y": y, "dim": dim}
+        return fields, numbers | {record[0]}, place
+
+    def _addend(self, layer: Fields) -> tuple[Fields, set[int]] | None:
+        """What the record adds to the layer: its first column, and the step that brings it."""
+        if layer["addend"] is None:
+            return {"constant": -1}, set()
+        added = self._writer(layer["addend"], LoadRecord)
+        return None if added is None else ({"constant": added[1]["start"]}, {added[0]})
 
     def _writer(self, place: Place, kind: type) -> tuple[int, Fields] | None:
         """The one step of a kind that writes a place: its number and fields."""
@@ -109,9 +108,10 @@ class _Match:
     @staticmethod
     def _is_plain_head(fields: Fields) -> bool:
         none = (fields["addend"], fields["bias_at"])
-        return none == (None, None) and not (fields["built"] or fields["relu"])
+        alone = none == (None, None) and not (fields["built"] or fields["relu"])
+        return bool(alone and fields["out"].width == 1)
 
     @staticmethod
-    def _is_hidden(fields: Fields, out: Place) -> bool:
-        whole = out.width % WHOLE_OUTPUTS == 0
-        return whole and fields["relu"] and fields["precision"] != "int8"
+    def _is_hidden(fields: Fields) -> bool:
+        whole = fields["out"].width % WHOLE_OUTPUTS == 0
+        return bool(whole and fields["relu"] and fields["precision"] != "int8")

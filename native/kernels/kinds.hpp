@@ -1,0 +1,219 @@
+// Kinds of arithmetic: what a word of packed weights and a word of inputs add to a sum.
+#pragma once
+
+#include "kernels.hpp"
+#include "packing.hpp"
+#include "pairs.hpp"
+#include "simd.hpp"
+
+namespace recfunnel::RECFUNNEL_SET {
+
+inline constexpr int kChains = kWidth < 8 ? kWidth : 8;
+
+// The first Width (or kWidth) words.
+template <int Width>
+RF_INLINE Words load_words(const std::uint32_t* words) {
+  if constexpr (Width >= kWidth) {
+    return load(words);
+  } else {
+    return load_first(words, Width);
+  }
+}
+
+// A *kind* of arithmetic says what a step (a word of weights) does: `weights` decodes words; inputs
+// come from `at` (of one step, for kWidth lanes), `one` (lanes = 1: for all of a register) and
+// `consecutive` (lanes = 1: of `count` <= kChains steps); `multiply_add` takes both.
+
+struct Float32 {
+  using Sum = Floats;
+  static constexpr bool kIsInteger = false;
+  static constexpr bool kReadsPairs = false;
+  static constexpr int kRegistersAnInput = 1;
+
+  const float* in;
+  int lanes;
+
+  static Floats weights(Words words) { return as_floats(words); }
+  RF_INLINE Floats at(int step, int lane) const {
+    return load(in + std::ptrdiff_t{step} * lanes + lane);
+  }
+  RF_INLINE Floats one(int step) const { return broadcast(in[step]); }
+  RF_INLINE Floats consecutive(int step, int count) const { return load_first(in + step, count); }
+  RF_INLINE static void multiply_add(Floats& sum, Floats weight, Floats input) {
+    sum = multiply_added(sum, weight, input);
+  }
+};
+
+// Inputs are pairs of bfloat16, too.
+struct BFloat16 {
+  using Sum = Floats;
+  static constexpr bool kIsInteger = false;
+  static constexpr bool kReadsPairs = false;
+  static constexpr int kRegistersAnInput = sizeof(PairInput) / sizeof(Words);
+
+  const std::uint32_t* in;
+  int lanes;
+
+  static PairInput weights(Words words) { return pair_input(words); }
+  RF_INLINE PairInput at(int step, int lane) const {
+    return pair_input(load(in + std::ptrdiff_t{step} * lanes + lane));
+  }
+  RF_INLINE PairInput one(int step) const { return pair_input(broadcast(in[step])); }
+  RF_INLINE PairInput consecutive(int step, int count) const {
+    return pair_input(load_first(in + step, count));
+  }
+  RF_INLINE static void multiply_add(Floats& sum, PairInput weight, PairInput input) {
+    sum = pairs_added(sum, weight, input);
+  }
+};
+
+#if !defined(__AVX512BF16__)
+
+// Weights alone are bfloat16, expanded as they are read; inputs and sums stay float32.
+struct BFloat16Weights {
+  using Sum = Floats;
+  static constexpr bool kIsInteger = false;
+  static constexpr bool kReadsPairs = true;
+  static constexpr int kRegistersAnInput = 2;
+
+  const float* in;
+  int lanes;
+  int num_inputs;
+
+  RF_INLINE static PairInput weights(Words words) { return pair_input(words); }
+  RF_INLINE PairInput at(int step, int lane) const {
+    const float* row = in + std::ptrdiff_t{2} * step * lanes + lane;
+    return {load(row), load(row + lanes)};
+  }
+  // Of the last step where the number of inputs is odd.
+  RF_INLINE PairInput at_half(int step, int lane) const {
+    return {load(in + std::ptrdiff_t{2} * step * lanes + lane), Floats{}};
+  }
+  RF_INLINE PairInput one(int step) const {
+    return {broadcast(in[2 * step]), broadcast(in[2 * step + 1])};
+  }
+  RF_INLINE PairInput one_half(int step) const { return {broadcast(in[2 * step]), Floats{}}; }
+  RF_INLINE PairInput consecutive(int step, int count) const {
+    PairInput pair = {};
+    for (int i = 0; i < count; ++i) {
+      pair.low[i] = in[2 * (step + i)];
+      if (2 * (step + i) + 1 < num_inputs) pair.high[i] = in[2 * (step + i) + 1];
+    }
+    return pair;
+  }
+  RF_INLINE static void multiply_add(Floats& sum, PairInput weight, PairInput input) {
+    sum = pairs_added(sum, weight, input);
+  }
+};
+
+#endif
+
+// Inputs of each candidate are rounded to 256 levels between its smallest and its largest (0 among
+// them): x ≈ scale · (level - zero). Sums of products are exact, up to kMostInt8Inputs inputs.
+struct Int8 {
+  using Sum = Ints;
+  static constexpr bool kIsInteger = true;
+  static constexpr bool kReadsPairs = false;
+  static constexpr int kRegistersAnInput = 1;
+
+  const std::uint32_t* in;
+  int lanes;
+  const float* scales;        // one a lane
+  const std::int32_t* zeros;  // one a lane
+
+  static Words weights(Words words) { return words; }
+  RF_INLINE Words at(int step, int lane) const {
+    return load(in + std::ptrdiff_t{step} * lanes + lane);
+  }
+  RF_INLINE Words one(int step) const { return broadcast(in[step]); }
+  RF_INLINE Words consecutive(int step, int count) const { return load_first(in + step, count); }
+  RF_INLINE static void multiply_add(Ints& sum, Words weight, Words input) {
+#if defined(__AVX512VNNI__)
+    sum = reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum),
+                                                     reinterpret_cast<__m512i>(input),
+                                                     reinterpret_cast<__m512i>(weight)));
+#elif defined(__AVX512BW__)
+    sum += reinterpret_cast<Ints>(
+        _mm512_madd_epi16(reinterpret_cast<__m512i>(input), reinterpret_cast<__m512i>(weight)));
+#elif defined(__AVX2__)
+    sum += reinterpret_cast<Ints>(
+        _mm256_madd_epi16(reinterpret_cast<__m256i>(input), reinterpret_cast<__m256i>(weight)));
+#elif defined(__SSE2__)
+    sum += reinterpret_cast<Ints>(
+        _mm_madd_epi16(reinterpret_cast<__m128i>(input), reinterpret_cast<__m128i>(weight)));
+#else
+    sum += (as_ints(input << 16) >> 16) * (as_ints(weight << 16) >> 16);
+    sum += (as_ints(input) >> 16) * (as_ints(weight) >> 16);
+#endif
+  }
+};
+
+struct Levels {
+  Floats scale;
+  Floats inverse;
+  Ints zero;
+
+  RF_INLINE Levels(Floats lowest, Floats highest) {
+    constexpr float kHighest = 255.0f;
+    scale = (highest - lowest) / broadcast(kHighest);
+    inverse = scale > broadcast(0.0f) ? broadcast(1.0f) / scale : broadcast(0.0f);
+    zero = rounded(-lowest * inverse);
+  }
+  RF_INLINE Words of(Floats x) const {
+    Ints level = rounded(x * inverse) + zero;
+    level = level < 0 ? Ints{} : level;
+    return as_words(level > 255 ? Ints{} + 255 : level);
+  }
+};
+
+// Levels of a tile's inputs, kInt8PerWord to a word, where Int8 reads them.
+inline void quantise_inputs(const float* in, int num_inputs, int lanes, std::uint32_t* to,
+                            float* scales, std::int32_t* zeros) {
+  constexpr int kBits = 32 / kInt8PerWord;
+  if (lanes == 1) {
+    Floats lowest = {}, highest = {};
+    for (int i = 0; i < num_inputs; i += kWidth) {
+      const Floats x = load_first(in + i, smaller(kWidth, num_inputs - i));
+      lowest = min(x, lowest);
+      highest = max(x, highest);
+    }
+    float low = 0.0f, high = 0.0f;
+    for (int i = 0; i < kWidth; ++i) {
+      low = lowest[i] < low ? lowest[i] : low;
+      high = highest[i] > high ? highest[i] : high;
+    }
+    const Levels levels(broadcast(low), broadcast(high));
+    scales[0] = levels.scale[0];
+    zeros[0] = levels.zero[0];
+    for (int i = 0; i < num_inputs; i += kWidth) {
+      alignas(64) std::uint32_t level[kWidth];
+      store(level, levels.of(load_first(in + i, smaller(kWidth, num_inputs - i))));
+      for (int part = 0; part < kWidth && i + part < num_inputs; part += kInt8PerWord) {
+        std::uint32_t word = 0;
+        for (int j = 0; j < kInt8PerWord; ++j) word |= level[part + j] << (kBits * j);
+        to[(i + part) / kInt8PerWord] = word;
+      }
+    }
+    return;
+  }
+  for (int lane = 0; lane < lanes; lane += kWidth) {
+    Floats lowest = {}, highest = {};
+    for (int i = 0; i < num_inputs; ++i) {
+      const Floats x = load(in + std::ptrdiff_t{i} * lanes + lane);
+      lowest = min(x, lowest);
+      highest = max(x, highest);
+    }
+    const Levels levels(lowest, highest);
+    store(scales + lane, levels.scale);
+    store(reinterpret_cast<std::uint32_t*>(zeros + lane), as_words(levels.zero));
+    for (int i = 0; i < num_inputs; i += kInt8PerWord) {
+      Words word = broadcast(std::uint32_t{0});
+      for (int j = 0; j < kInt8PerWord && i + j < num_inputs; ++j) {
+        word |= levels.of(load(in + std::ptrdiff_t{i + j} * lanes + lane)) << (kBits * j);
+      }
+      store(to + std::ptrdiff_t{i / kInt8PerWord} * lanes + lane, word);
+    }
+  }
+}
+
+}  // namespace recfunnel::RECFUNNEL_SET
