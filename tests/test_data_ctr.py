@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from recfunnel.core.errors import DataError, StudyError
 from recfunnel.core.seeds import rng_for
 from recfunnel.data.ctr import RECPIPE_POOL_ROWS, Blocks, block_candidates
-from recfunnel.data.hashed_effects import hashed_normal
+from recfunnel.data.hashed_effects import click_logits, hashed_normal
 from recfunnel.data.synthetic_ctr import (
     CRITEO_CARDINALITIES,
     SyntheticCtr,
@@ -120,6 +120,24 @@ def test_hashed_effects_are_standard_normal_and_independent() -> None:
     assert np.array_equal(one[5:9], hashed_normal(ids[5:9], 1))
 
 
+def test_values_that_share_add_up_their_two_parts() -> None:
+    """In a grid of quotients and remainders every square's corners cancel; own effects do not."""
+    ids = np.array([[4, 5], [8, 9]]).reshape(-1, 1)  # quotients 1 and 2, remainders 0 and 1 of 4
+    dense = np.empty((4, 0), np.float32)
+    corners = np.array([1, -1, -1, 1])
+
+    assert corners @ click_logits(ids, dense, 3, num_remainders=4) == pytest.approx(0, abs=1e-12)
+    assert abs(corners @ click_logits(ids, dense, 3)) > 0.1
+
+
+def test_shared_effects_are_standard_normal_too() -> None:
+    ids = np.arange(1, 40_001).reshape(-1, 1)
+    logits = click_logits(ids, np.empty((ids.size, 0), np.float32), 3, num_remainders=200)
+
+    # the single part's share of the variance; 200 numbers of each kind: relative error 0.1
+    assert logits.var() == pytest.approx(0.4, rel=0.3)
+
+
 @pytest.mark.parametrize("exponent", [0.0, 0.7, 1.0, 1.4])
 def test_zipf_ids_follow_the_power_law(exponent: float) -> None:
     """The integral of x^-s over [k, k + 1) is the probability of k."""
@@ -140,6 +158,7 @@ def test_zipf_ids_follow_the_power_law(exponent: float) -> None:
         ({"cardinalities": (5, 1)}, "at least 2 ids"),
         ({"click_rate": 1.0}, "click_rate is 1.0, must be between 0 and 1"),
         ({"num_rows": 0}, "num_rows is 0, must be at least 1"),
+        ({"num_remainders": -1}, "must not be below 0"),
     ],
 )
 def test_sizes_that_make_no_sense_are_refused(change: dict[str, object], message: str) -> None:

@@ -45,13 +45,17 @@ def _splitmix64(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-def click_logits(categorical: IntArray, dense: FloatArray, seed: int) -> DoubleArray:
+def click_logits(
+    categorical: IntArray, dense: FloatArray, seed: int, num_remainders: int = 0
+) -> DoubleArray:
     """(N,), log-odds of a click up to scale and intercept; variance about 1 over random ids.
 
     Args:
         categorical: (N, F).
         dense: (N, D), standard normal.
         seed: of the effects.
+        num_remainders: R; above 0 a value's every number is the sum of one of v // R and one of
+            v % R instead of its own, so that values share what they mean.
 
     Returns:
         (N,): effects of single values, inner products over all pairs of features
@@ -64,9 +68,9 @@ def click_logits(categorical: IntArray, dense: FloatArray, seed: int) -> DoubleA
     squares = np.zeros(num_rows)
     for column in range(num_features):
         ids = categorical[:, column]
-        single += hashed_normal(ids, seed_for(seed, "single", column))
+        single += _effect(ids, num_remainders, seed, "single", column)
         for dimension in range(PAIR_DIMENSIONS):
-            value = hashed_normal(ids, seed_for(seed, "pair", column, dimension))
+            value = _effect(ids, num_remainders, seed, "pair", column, dimension)
             total[:, dimension] += value
             squares += value**2
     num_pairs = num_features * (num_features - 1) / 2
@@ -80,6 +84,15 @@ def click_logits(categorical: IntArray, dense: FloatArray, seed: int) -> DoubleA
         (np.sqrt(_SHARES[name]) * part for name, part in parts.items()), np.zeros(num_rows)
     )
     return logits
+
+
+def _effect(ids: IntArray, num_remainders: int, seed: int, *names: str | int) -> DoubleArray:
+    """A standard normal number for each value: its own, or made of its two shared parts."""
+    if not num_remainders:
+        return hashed_normal(ids, seed_for(seed, *names))
+    quotient = hashed_normal(ids // num_remainders, seed_for(seed, *names, "quotient"))
+    remainder = hashed_normal(ids % num_remainders, seed_for(seed, *names, "remainder"))
+    return (quotient + remainder) / np.sqrt(2)
 
 
 def _dense_part(dense: FloatArray, seed: int) -> DoubleArray:

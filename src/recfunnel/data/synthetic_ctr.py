@@ -47,6 +47,9 @@ class SyntheticCtr(Spec, DatasetSpec, frozen=True, tag="synthetic_ctr"):
         click_rate: expected share of clicks.
         zipf_exponent: skew of the values of a category.
         signal: standard deviation of the log-odds.
+        num_remainders: 0 gives every value effects of its own, so that nothing is learned of one
+            value from another. R above 0 makes them of what v // R and v % R of value v stand for:
+            a world in which values share, which a quotient-remainder embedding can say exactly.
         fractions: shares of rows for train, validation and test, in order.
         queries: how rows become queries.
     """
@@ -57,6 +60,7 @@ class SyntheticCtr(Spec, DatasetSpec, frozen=True, tag="synthetic_ctr"):
     click_rate: float = 0.25
     zipf_exponent: float = 1.1
     signal: float = 1.5
+    num_remainders: int = 0
     fractions: Fractions = DEFAULT_FRACTIONS
     queries: Blocks = Blocks()
 
@@ -74,8 +78,8 @@ class SyntheticCtr(Spec, DatasetSpec, frozen=True, tag="synthetic_ctr"):
             )
         if not 0 < self.click_rate < 1:
             raise StudyError(f"click_rate is {self.click_rate}, must be between 0 and 1")
-        if self.signal < 0 or self.zipf_exponent < 0:
-            raise StudyError("signal and zipf_exponent must not be below 0")
+        if min(self.signal, self.zipf_exponent, self.num_remainders) < 0:
+            raise StudyError("signal, zipf_exponent and num_remainders must not be below 0")
 
     def prepare(self, *, seed: int, progress: Progress = SILENT) -> Dataset:
         """Draw rows block by block; a value no training row shows gets id 0.
@@ -136,7 +140,7 @@ def generated_blocks(spec: SyntheticCtr, seed: int) -> Iterator[RowBlock]:
         num_rows = min(ROWS_A_BLOCK, spec.num_rows - start)
         rng = rng_for(seed, "synthetic_ctr", "rows", start)
         categorical, dense = _draw_rows(spec, num_rows, rng)
-        logits = intercept + spec.signal * click_logits(categorical, dense, seed)
+        logits = intercept + _logits(spec, categorical, dense, seed)
         probability = 1 / (1 + np.exp(-logits))
         label = (rng.random(num_rows) < probability).astype(np.float32)
         yield RowBlock(start, categorical, dense, probability, label)
@@ -177,10 +181,14 @@ def zipf_ids(num_values: int, exponent: float, uniform: DoubleArray) -> IntArray
     return np.clip(x.astype(np.int64), 1, num_values)
 
 
+def _logits(spec: SyntheticCtr, categorical: IntArray, dense: FloatArray, seed: int) -> DoubleArray:
+    return spec.signal * click_logits(categorical, dense, seed, spec.num_remainders)
+
+
 def _intercept(spec: SyntheticCtr, seed: int) -> float:
     rng = rng_for(seed, "synthetic_ctr", "intercept")
     categorical, dense = _draw_rows(spec, ROWS_A_BLOCK, rng)
-    logits = spec.signal * click_logits(categorical, dense, seed)
+    logits = _logits(spec, categorical, dense, seed)
     low, high = -40.0, 40.0
     for _ in range(50):
         middle = (low + high) / 2
