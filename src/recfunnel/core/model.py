@@ -17,12 +17,18 @@ class ModelCost(Value, frozen=True):
         flops_per_item: done for each candidate.
         read_bytes_per_item: embedding and feature bytes read for each candidate.
         parameter_bytes: size of all parameters and tables.
+        read_bytes_per_query: weights of networks and decoders, streamed once a call however many
+            candidates it has; 0 where a model does not state them.
+        reads_per_item: rows that `read_bytes_per_item` is spread over; a platform reads whole lines
+            of its memory for each. 0 where a model does not state them.
     """
 
     flops_per_query: float
     flops_per_item: float
     read_bytes_per_item: float
     parameter_bytes: int
+    read_bytes_per_query: float = 0.0
+    reads_per_item: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)

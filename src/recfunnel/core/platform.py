@@ -18,6 +18,10 @@ class Platform(Value, frozen=True):
         launch_overhead_s: of one model call.
         num_cores: cores that servers and threads share.
         simulated: true when no such machine is at hand; its figures are labelled so.
+        on_chip_bytes: a cache, or memory beside the cores; 0 where it is not counted.
+        on_chip_bandwidth_bytes_per_s: of that memory; above 0 where there is one.
+        access_bytes: least that one read of the memory moves, such as a cache line; 1 where that
+            is not counted.
     """
 
     name: str
@@ -28,6 +32,9 @@ class Platform(Value, frozen=True):
     launch_overhead_s: float
     num_cores: int
     simulated: bool = False
+    on_chip_bytes: int = 0
+    on_chip_bandwidth_bytes_per_s: float = 0.0
+    access_bytes: int = 1
 
 
 class PlatformSpec:
