@@ -52,7 +52,7 @@ def cascade_call(
         ([(each.native, [], slot)], keep)
         for slot, (each, keep) in enumerate(zip(machines, SIZES[1:], strict=True))
     ]
-    cascade = _native.Cascade(stages, 2, True, [1], sub_batches, shares)
+    cascade = _native.Cascade(stages, 2, True, [("scores", 1)], sub_batches, shares)
     contexts = [workload.context.row(i) for i in range(workload.num_queries)]
 
     def answer(number: int) -> object:

@@ -214,12 +214,12 @@ void Cascade::find_best(std::int64_t count, int slot) {
 }
 
 void Cascade::order_by(int slot) {
-  best_.resize(size());
-  std::iota(best_.begin(), best_.end(), std::int64_t{0});
   const std::vector<float>& scores = left_.slots[slot];
-  std::sort(best_.begin(), best_.end(), [&](std::int64_t a, std::int64_t b) {
-    return scores[a] > scores[b] || (scores[a] == scores[b] && a < b);
-  });
+  order_.resize(size());
+  for (std::size_t i = 0; i < order_.size(); ++i) order_[i] = {-scores[i], i};
+  std::sort(order_.begin(), order_.end());
+  best_.resize(size());
+  std::ranges::transform(order_, best_.begin(), [](const auto& each) { return each.second; });
   reorder(left_.columns, moved_, best_);
   for (std::vector<float>& each : left_.slots) reorder(each, ordered_, best_);
 }

@@ -7,6 +7,7 @@
 #include <exception>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "cascade_part.hpp"
@@ -76,6 +77,7 @@ class Cascade {
   Candidates left_;
   Offered between_;  // what a stage left, as it is offered to the next
   std::vector<std::int64_t> best_, moved_;
+  std::vector<std::pair<float, std::int64_t>> order_;
   std::vector<float> ordered_;
   std::vector<double> seconds_;
   std::atomic<std::int64_t> finished_{0};  // runs of a part through a stage

@@ -1,5 +1,6 @@
 // Cascades for Python. Calls release the interpreter's lock.
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
@@ -17,6 +18,7 @@ namespace {
 
 using ScorerFields = std::tuple<nb::object, std::vector<int>, int>;       // machine, given, slot
 using StageFields = std::tuple<std::vector<ScorerFields>, std::int64_t>;  // scorers, num_out
+using WantedFields = std::pair<nb::str, int>;                             // model, slot
 
 void check_length(const char* what, std::size_t length, std::int64_t count) {
   if (static_cast<std::int64_t>(length) != count) {
@@ -25,21 +27,31 @@ void check_length(const char* what, std::size_t length, std::int64_t count) {
   }
 }
 
+nb::object tuple_of(std::span<const double> values) {
+  nb::object made = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(values.size())));
+  if (!made.is_valid()) nb::raise_python_error();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    NB_TUPLE_SET_ITEM(made.ptr(), i, nb::float_(values[i]).release().ptr());
+  }
+  return made;
+}
+
 class BoundCascade {
  public:
   BoundCascade(const std::vector<StageFields>& stages, int num_slots, bool ends,
-               std::vector<int> wanted, int num_sub_batches, bool shares)
+               const std::vector<WantedFields>& wanted, int num_sub_batches, bool shares)
       : cascade_(bound(stages), num_slots, ends,
-                 {num_sub_batches, shares ? Keep::kShare : Keep::kAll}),
-        wanted_(std::move(wanted)) {
-    for (const int slot : wanted_) {
+                 {num_sub_batches, shares ? Keep::kShare : Keep::kAll}) {
+    for (const auto& [name, slot] : wanted) {
       if (slot < 0 || slot >= num_slots) throw InputError("no such slot");
+      wanted_.emplace_back(name, slot);
     }
     for (const auto& [scorers, num_out] : stages) {
       for (const auto& scorer : scorers) machines_.push_back(std::get<0>(scorer));
     }
   }
 
+  // Columns, scores by model, seconds of each stage.
   nb::tuple run(const Ids& categorical, const Numbers& dense, const std::vector<ListArrays>& lists,
                 std::int64_t count, const std::optional<IdVector>& columns,
                 const std::optional<IdVector>& rows,
@@ -96,14 +108,15 @@ class BoundCascade {
 
   nb::tuple call(Buffers& own, std::int64_t num_columns) {
     nb::object columns;
-    nb::list scores, seconds;
+    nb::dict scores;
+    nb::object seconds;
     {
       Unlocked unlocked;
       const auto take = [&] {
         unlocked.lock();
         columns = copied(cascade_.columns());
-        for (const int slot : wanted_) scores.append(copied(cascade_.scores(slot)));
-        for (const double each : cascade_.stage_seconds()) seconds.append(each);
+        for (const auto& [name, slot] : wanted_) scores[name] = copied(cascade_.scores(slot));
+        seconds = tuple_of(cascade_.stage_seconds());
       };
       std::sort(own.excluded.begin(), own.excluded.end());
       const auto& out = own.excluded;
@@ -120,14 +133,15 @@ class BoundCascade {
 
   std::vector<nb::object> machines_;  // whose arrays are read
   Cascade cascade_;
-  std::vector<int> wanted_;  // slots whose scores are handed over
+  std::vector<WantedFields> wanted_;  // whose scores are handed over
 };
 
 }  // namespace
 
 void bind_cascades(nb::module_& module) {
   nb::class_<BoundCascade>(module, "Cascade")
-      .def(nb::init<const std::vector<StageFields>&, int, bool, std::vector<int>, int, bool>(),
+      .def(nb::init<const std::vector<StageFields>&, int, bool, const std::vector<WantedFields>&, int,
+                    bool>(),
            "stages"_a, "num_slots"_a, "ends"_a, "wanted"_a, "num_sub_batches"_a = 1,
            "shares"_a = false)
       .def("run", &BoundCascade::run, "categorical"_a.noconvert(), "dense"_a.noconvert(),

@@ -34,6 +34,10 @@ struct Offered {
   std::int64_t count = 0;
   std::vector<const float*> scores;           // of each slot, (count,); null where none is known
   std::span<const std::int64_t> excluded;     // positions that must not survive, rising
+
+  std::int64_t column(std::int64_t position) const {
+    return columns == nullptr ? position : columns[position];
+  }
 };
 
 // Columns, the items behind them, and their scores by slot. Arrays may be longer than `count`.
@@ -42,8 +46,6 @@ struct Candidates {
   std::vector<std::int64_t> columns, rows;
   std::vector<std::vector<float>> slots;
 
-  // Positions first to last - 1 of what is offered.
-  void take(const Offered& offered, std::int64_t first, std::int64_t last);
   void append(const Candidates& more);
   // Leaves those at some positions, which rise.
   void keep(std::span<const std::int64_t> positions);
@@ -64,9 +66,14 @@ class CascadePart {
 
  private:
   Call call_of(const Scorer& scorer, int threads);
+  const std::int64_t* rows_for(const Machine& machine);
+  const float* scores_of(std::size_t slot) const;
+  void keep(std::span<const std::int64_t> positions);
 
   const Offered* offered_ = nullptr;
-  bool all_in_order_ = false;  // as many items as there are, none left out
+  std::int64_t first_ = 0;   // position in what is offered
+  bool is_offered_ = false;  // until a stage has run, columns and rows are read where they are,
+  std::vector<bool> is_made_;  // and scores too, but of slots filled since
   Candidates left_;
   std::vector<std::int64_t> excluded_;
   std::vector<float> given_;

@@ -388,14 +388,31 @@ std::pair<Made<float>, Made<std::int64_t>> collect_above(const std::string& isa,
           std::move(kept_positions).array({std::size_t(kept)})};
 }
 
-float kth_largest(const std::string& isa, const Given<float>& values, int k, int repeat) {
+std::pair<float, int> kth_largest(const std::string& isa, const Given<float>& values, int k,
+                                  int repeat) {
   const Memory<float> in(values);
   require(k >= 1 && std::size_t(k) <= values.size(), "there is a k-th value");
-  float found = 0;
+  KthLargest found{};
   for (int i = 0; i < repeat; ++i) {
     found = kernels_named(isa.c_str()).kth_largest(in.get(), int(values.size()), k);
   }
-  return found;
+  return {found.value, found.num_above};
+}
+
+std::pair<Made<float>, Made<std::int64_t>> keep_from(const std::string& isa,
+                                                     const Given<float>& values,
+                                                     const Given<std::int64_t>& positions,
+                                                     float bound, int most_equal) {
+  const Memory<float> in(values);
+  const Memory<std::int64_t> at(positions);
+  require(values.size() == positions.size(), "a position each");
+  const auto kept = static_cast<std::size_t>(kernels_named(isa.c_str()).keep_from(
+      in.get(), at.get(), int(values.size()), bound, most_equal));
+  Memory<float> kept_values(kept);
+  Memory<std::int64_t> kept_positions(kept);
+  std::copy_n(in.get(), kept, kept_values.get());
+  std::copy_n(at.get(), kept, kept_positions.get());
+  return {std::move(kept_values).array({kept}), std::move(kept_positions).array({kept})};
 }
 
 }  // namespace
@@ -429,6 +446,7 @@ void bind_kernels(nb::module_& module) {
   all.def("collect_above", collect_above, "isa"_a, "values"_a, "threshold"_a, "first_position"_a,
           "room"_a, "repeat"_a = 1);
   all.def("kth_largest", kth_largest, "isa"_a, "values"_a, "k"_a, "repeat"_a = 1);
+  all.def("keep_from", keep_from, "isa"_a, "values"_a, "positions"_a, "bound"_a, "most_equal"_a);
 }
 
 }  // namespace recfunnel

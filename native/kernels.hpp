@@ -113,6 +113,12 @@ struct RecordScoreArgs {
   void* scratch = nullptr;          // `record_scratch_bytes` of it, 64-byte aligned
 };
 
+// The k-th largest of some values.
+struct KthLargest {
+  float value;
+  int num_above;  // that are larger, fewer than k
+};
+
 struct Kernels {
   const char* name;  // avx512_bf16, avx512, avx2, portable
 
@@ -171,8 +177,11 @@ struct Kernels {
   // Appends (value, position) of values above *threshold to the buffer; returns the new count.
   int (*collect_above)(const float* values, int count, float threshold, std::int64_t first_position,
                        float* kept_values, std::int64_t* kept_positions, int kept);
-  // The k-th largest of finite values, 1 <= k <= count.
-  float (*kth_largest)(const float* values, int count, int k);
+  // Of finite values, 1 <= k <= count.
+  KthLargest (*kth_largest)(const float* values, int count, int k);
+  // Leaves, in their order, the values above `bound` and the first `most_equal` of those that equal
+  // it, and their positions; returns how many.
+  int (*keep_from)(float* values, std::int64_t* positions, int count, float bound, int most_equal);
 };
 
 // The best set this processor can run, or the one named by RECFUNNEL_ISA.

@@ -223,11 +223,15 @@ void Machine::top_k(const Call& call, std::int64_t k, std::span<const std::int64
   top.reset(program_->kernels(), kept);
   if (kept == 0) return;
   Borrowed spaces(*this, threads_for(call));
-  for (Workspace* each : spaces.all()) each->top.reset(program_->kernels(), kept);
+  const bool is_alone = spaces.all().size() == 1;
+  if (!is_alone) {
+    for (Workspace* each : spaces.all()) each->top.reset(program_->kernels(), kept);
+  }
   const auto take = [&](Workspace& own, const float* tile, const Block& block) {
+    TopK& best = is_alone ? top : own.top;
     auto left_out = std::lower_bound(excluded.begin(), excluded.end(), block.first);
     if (left_out == excluded.end() || *left_out >= block.first + block.count) {
-      own.top.feed(tile, block.count, block.first);
+      best.feed(tile, block.count, block.first);
       return;
     }
     float scores[kMaxLanes];
@@ -235,10 +239,12 @@ void Machine::top_k(const Call& call, std::int64_t k, std::span<const std::int64
     for (; left_out != excluded.end() && *left_out < block.first + block.count; ++left_out) {
       scores[*left_out - block.first] = -std::numeric_limits<float>::infinity();
     }
-    own.top.feed(scores, block.count, block.first);
+    best.feed(scores, block.count, block.first);
   };
   run_all(call, take, spaces.all());
-  for (Workspace* each : spaces.all()) top.merge(each->top);
+  if (!is_alone) {
+    for (Workspace* each : spaces.all()) top.merge(each->top);
+  }
   top.finish();
 }
 
@@ -308,7 +314,7 @@ Machine::Block Machine::next_block(Workspace& own, int buffer, const Call& call,
   const auto& columns = program_->id_columns();
   std::int64_t* ids = own.ids[buffer].data();
   if (options_.prefetch) prefetch_after(call, query, start + block.count, stop);
-  for (int lane = 0; lane < block.lanes; ++lane) {
+  for (int lane = 0; lane < block.lanes && !columns.empty(); ++lane) {
     const std::int64_t* from = items_.categorical + rows[lane] * items_.num_categorical;
     for (std::size_t i = 0; i < columns.size(); ++i) ids[i * kMaxLanes + lane] = from[columns[i]];
   }

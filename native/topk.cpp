@@ -43,40 +43,30 @@ void TopK::merge(const TopK& other) {
   size_ += other.size_;
 }
 
-// Leaves those that stay(score) says, in their order.
-template <class Stays>
-void TopK::filter(Stays stays) {
-  std::int64_t kept = 0;
-  for (std::int64_t i = 0; i < size_; ++i) {
-    const bool this_one = stays(scores_[i]);
-    scores_[kept] = scores_[i];
-    positions_[kept] = positions_[i];
-    kept += this_one;
-  }
-  size_ = kept;
+// Leaves those above the threshold, and the first `most_equal` of those that equal it.
+void TopK::keep_from_threshold(std::int64_t most_equal) {
+  size_ = kernels_->keep_from(scores_.data(), positions_.data(), static_cast<int>(size_),
+                              threshold_, static_cast<int>(most_equal));
 }
 
-void TopK::find_threshold() {
-  threshold_ = kernels_->kth_largest(scores_.data(), static_cast<int>(size_),
-                                     static_cast<int>(k_));
+// Sets the threshold to the k-th best; how many are better.
+std::int64_t TopK::find_threshold() {
+  const KthLargest found =
+      kernels_->kth_largest(scores_.data(), static_cast<int>(size_), static_cast<int>(k_));
+  threshold_ = found.value;
+  return found.num_above;
 }
 
 // Leaves the best k. Of those that equal the k-th, the first ones stay.
 void TopK::shrink() {
-  if (size_ <= k_) return;
-  find_threshold();
-  std::int64_t equal = k_;
-  for (std::int64_t i = 0; i < size_; ++i) equal -= scores_[i] > threshold_;
-  filter([&](float score) {
-    return score > threshold_ || (score == threshold_ && equal-- > 0);
-  });
+  if (size_ > k_) keep_from_threshold(k_ - find_threshold());
 }
 
 void TopK::finish() {
   if (!std::is_sorted(positions_.begin(), positions_.begin() + size_)) {  // several threads' scores
     if (size_ > k_) {
       find_threshold();
-      filter([this](float score) { return score >= threshold_; });
+      keep_from_threshold(size_);
     }
     sort();
   }

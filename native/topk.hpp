@@ -26,9 +26,8 @@ class TopK {
   std::int64_t size() const { return size_; }
 
  private:
-  template <class Stays>
-  void filter(Stays stays);
-  void find_threshold();
+  void keep_from_threshold(std::int64_t most_equal);
+  std::int64_t find_threshold();
   void shrink();
   void sort();  // by position
 

@@ -577,6 +577,24 @@ class TestElementwise:
         self, isa: str, values: list[float], data: st.DataObject
     ) -> None:
         k = data.draw(st.integers(1, len(values)))
-        assert kernels.kth_largest(isa, np.array(values, np.float32), k) == sorted(values)[-k]
+        kth = sorted(values)[-k]
+        num_above = sum(value > kth for value in values)
+        found = kernels.kth_largest(isa, np.array(values, np.float32), k)
+        assert found == (kth, num_above)
         far = np.array([3.0e38, -1.0e-40, -3.0e38], np.float32)
-        assert kernels.kth_largest(isa, far, 2) == far[1]
+        assert kernels.kth_largest(isa, far, 2) == (far[1], 1)
+
+    @given(values=st.lists(st.integers(-3, 3), min_size=1, max_size=200), data=st.data())
+    @law(60)
+    def test_what_is_above_a_bound_stays_and_the_first_of_its_equals(
+        self, isa: str, values: list[int], data: st.DataObject
+    ) -> None:
+        bound = data.draw(st.integers(-3, 3))
+        most_equal = data.draw(st.integers(0, 20))
+        given = np.array(values, np.float32)
+        equal = np.flatnonzero(given == bound)[:most_equal]
+        expected = np.sort(np.concatenate([np.flatnonzero(given > bound), equal]))
+        positions = 2**40 + 3 * np.arange(len(given))
+        kept, at = kernels.keep_from(isa, given, positions, bound, most_equal)
+        np.testing.assert_array_equal(kept, given[expected])
+        np.testing.assert_array_equal(at, positions[expected])

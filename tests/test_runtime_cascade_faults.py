@@ -99,13 +99,13 @@ def test_the_native_cascade_itself_refuses_stages_that_contradict_each_other(
 ) -> None:
     stages = native_stages(models, *keeps)
     with pytest.raises(_native.InputError, match=says):
-        _native.Cascade(stages, 1, True, [0], sub_batches)  # type: ignore[arg-type]
+        _native.Cascade(stages, 1, True, [("a", 0)], sub_batches)  # type: ignore[arg-type]
 
 
 def test_the_native_cascade_refuses_slots_that_are_not_there(
     models: dict[str, LoadedModel],
 ) -> None:
     with pytest.raises(_native.InputError, match="slot"):
-        _native.Cascade(native_stages(models, 5), 1, True, [1])  # type: ignore[arg-type]
+        _native.Cascade(native_stages(models, 5), 1, True, [("a", 1)])  # type: ignore[arg-type]
     with pytest.raises(_native.InputError, match="slots 0 to -1"):
         _native.Cascade(native_stages(models, 5), 0, True, [])  # type: ignore[arg-type]

@@ -6,6 +6,7 @@
 #include "packing.hpp"
 #include "records.hpp"
 #include "rows.hpp"
+#include "selection.hpp"
 
 #define RF_STRING_OF(name) #name
 #define RF_STRING(name) RF_STRING_OF(name)
@@ -40,6 +41,7 @@ const Kernels set = {
     .record_order = record_order,
     .collect_above = collect_above,
     .kth_largest = kth_largest,
+    .keep_from = keep_from,
 };
 
 }  // namespace recfunnel::RECFUNNEL_SET

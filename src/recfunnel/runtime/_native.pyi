@@ -101,7 +101,8 @@ class Cascade:
 
     Scores have numbered slots. A stage is its scorers, each a machine, the slots it reads and the
     one it fills, and how many its last scorer keeps. Sub-batches are cut by columns of the query;
-    by shares, each keeps its part of what a stage keeps, else they meet after each stage.
+    by shares, each keeps its part of what a stage keeps, else they meet after each stage. Scores of
+    the wanted slots are answered under their names.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Cascade:
         stages: list[tuple[list[tuple[object, list[int], int]], int]],
         num_slots: int,
         ends: bool,
-        wanted: list[int],
+        wanted: list[tuple[str, int]],
         num_sub_batches: int = 1,
         shares: bool = False,
     ) -> None: ...
@@ -124,5 +125,5 @@ class Cascade:
         scores: list[FloatArray | None],
         excluded: IntArray | None,
         num_columns: int = 0,
-    ) -> tuple[IntArray, list[FloatArray], list[float]]:
+    ) -> tuple[IntArray, dict[str, FloatArray], tuple[float, ...]]:
         """Columns of the survivors, their scores in the wanted slots, seconds of each stage."""

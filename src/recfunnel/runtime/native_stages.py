@@ -53,7 +53,7 @@ class NativeStages:
         self._first, last = stages.stages[0], stages.stages[-1]
         self._slots = _slots(stages)
         ends = last == len(cascade.pipeline.stages) - 1
-        self._wanted = (cascade.pipeline.stages[last].model,) if ends else cascade.carried[last]
+        wanted = (cascade.pipeline.stages[last].model,) if ends else cascade.carried[last]
         native_stages = [
             (
                 [self._scorer(name, machines[name]) for name in cascade.calls[number]],
@@ -61,13 +61,12 @@ class NativeStages:
             )
             for number in stages.stages
         ]
-        wanted = [self._slots[name] for name in self._wanted]
         pipeline = cascade.pipeline
         self._native = _native.Cascade(
             native_stages,
             len(self._slots),
             ends,
-            wanted,
+            [(name, self._slots[name]) for name in wanted],
             pipeline.sub_batches,
             pipeline.keep == "share",
         )
@@ -92,8 +91,8 @@ class NativeStages:
         except FAULTS as error:
             self._one_by_one.run(question, before)  # says which model fails, in its own words
             raise InvalidInput(f"{self._cascade.pipeline.name}: {error}") from error
-        self.stage_s = tuple(seconds)
-        return Survivors(columns, dict(zip(self._wanted, scores, strict=True)))
+        self.stage_s = seconds
+        return Survivors(columns, scores)
 
     def _run(self, question: Question, before: Survivors | None) -> Any:
         context = question.context
@@ -101,7 +100,9 @@ class NativeStages:
         num_columns = self._cascade.num_offered(question)
         if before is None:
             count = num_columns
-            excluded = question.excluded[question.excluded < count]
+            excluded = question.excluded
+            if excluded.size:
+                excluded = excluded[excluded < count]
             rows = None if question.candidates is None else question.candidates[:count]
         else:
             columns, count = before.columns, before.columns.size
