@@ -4,6 +4,7 @@ Letters: Q queries, N item rows, C candidates.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,15 @@ from recfunnel.compile.evaluate import evaluate
 from recfunnel.compile.rewrite import Model
 from recfunnel.compile.widths import node_widths
 from recfunnel.core.arrays import IntArray
+from recfunnel.core.codes import MultiplyShift, PrimeModulus
+from recfunnel.core.computed import (
+    AnyComputed,
+    BatchNorm,
+    Decoded,
+    DecoderLayer,
+    HashedRows,
+    QuotientRemainder,
+)
 from recfunnel.core.features import Feature, Features, FeatureSchema, Side
 from recfunnel.core.graph import (
     Affine,
@@ -62,9 +72,11 @@ class RandomGraph:
     Args:
         seed: decides everything.
         num_inner: nodes that read others.
+        computed: whether some of its tables are computed.
     """
 
-    def __init__(self, seed: int, num_inner: int) -> None:
+    def __init__(self, seed: int, num_inner: int, *, computed: bool = False) -> None:
+        self.computed = computed
         self.rng = np.random.default_rng(seed)
         self.builder = GraphBuilder()
         self.parameters: dict[str, NDArray[np.float64]] = {}
@@ -100,22 +112,60 @@ class RandomGraph:
         match self.rng.integers(0, 10):
             case 0 | 1 | 2 | 3:
                 column = int(self.rng.integers(0, 2))
-                return Lookup(side=side, column=column, table=self._made(NUM_IDS, self._width()))
+                return Lookup(side=side, column=column, table=self._table(self._width()))
             case 4 | 5:
                 norm = self.rng.choice(["sum", "mean", "l2"])
-                table = self._made(NUM_IDS, self._width())
+                table = self._table(self._width())
                 return Pool(side=side, column=0, table=table, norm=str(norm))  # type: ignore[arg-type]
             case 6 | 7:
                 columns = self.rng.permutation(4)[: DIM * int(self.rng.integers(1, 3))]
                 return Dense(side=side, columns=tuple(int(c) for c in columns))
             case 8:
                 return Given(width=NUM_SCORES)
-        table = self._made(NUM_IDS, NUM_IDS)
+        table = self._table(NUM_IDS)
         weighting = self._made(3) if self.rng.random() < 0.5 else ""
         sums = self.builder.add(
             RowSum(list_column=0, id_column=0, table=table, weighting=weighting)
         )
         return Concat(parts_of=(sums, sums))
+
+    def _table(self, dim: int) -> str:
+        """A stored table, or one of any kind that is computed."""
+        if not self.computed or self.rng.random() < 0.3:
+            return self._made(NUM_IDS, dim)
+        made = {"name": f"c{len(self.parameters)}", "num_ids": NUM_IDS, "dim": dim}
+        match self.rng.integers(0, 4):
+            case 0:
+                table: AnyComputed = HashedRows(**made, table=self._made(4, dim), seed=1)
+            case 1:
+                quotient, remainder = self._made(2, dim), self._made(3, dim)
+                table = QuotientRemainder(
+                    **made, quotient=quotient, remainder=remainder, num_remainders=3
+                )
+            case 2:
+                codes = PrimeModulus(num_codes=4, values="gaussian", seed=5)
+                table = Decoded(**made, codes=codes, layers=self._decoder(4, 5, dim))
+            case _:
+                codes_of_3 = MultiplyShift(num_codes=3)
+                table = Decoded(**made, codes=codes_of_3, layers=self._decoder(3, dim))
+        return self.builder.compute(table)
+
+    def _decoder(self, *widths: int) -> tuple[DecoderLayer, ...]:
+        activations = ("relu", "mish", "sigmoid", "none")
+        return tuple(
+            DecoderLayer(
+                weight=self._made(num_outputs, num_inputs),
+                bias=self._made(num_outputs),
+                norm=self._norm(num_outputs) if self.rng.random() < 0.5 else None,
+                activation=activations[self.rng.integers(0, 4)],  # type: ignore[arg-type]
+            )
+            for num_inputs, num_outputs in pairwise(widths)
+        )
+
+    def _norm(self, width: int) -> BatchNorm:
+        mean, weight, bias = (self._made(width) for _ in range(3))
+        variance = self._made(width, positive=True)
+        return BatchNorm(mean=mean, variance=variance, weight=weight, bias=bias)
 
     def _some(self, count: int) -> list[int]:
         """Positions, later ones more often."""
@@ -179,9 +229,9 @@ class RandomGraph:
         return self._linear(len(self.widths) - 1, self._width())
 
 
-def random_graph(seed: int) -> Model:
-    """A random graph and its float64 parameters."""
-    made = RandomGraph(seed, num_inner=4 + seed % 12)
+def random_graph(seed: int, *, computed: bool = False) -> Model:
+    """A random graph and its float64 parameters; some of its tables are computed if wished."""
+    made = RandomGraph(seed, num_inner=4 + seed % 12, computed=computed)
     return made.graph, made.parameters
 
 

@@ -112,6 +112,7 @@ def draw(found: "Explanation") -> None:
     say(f"{found.model}, compiled for {found.num_candidates:,} candidates a query")
     terminal().print(table)
     draw_savings(found)
+    draw_computed(found)
     draw_nodes("Once an item, stored as its record:", found.item)
     draw_nodes("Once a query:", found.query)
     draw_nodes("For each candidate:", found.candidate)
@@ -150,6 +151,20 @@ def draw_savings(found: "Explanation") -> None:
             ratio, word = (was / now, "fewer") if now < was else (now / max(was, 1), "as many")
             change = f" ({significant(ratio)} times {word})"
         say(f"{what} in a query: {short_count(was)} as trained, {short_count(now)} now{change}")
+
+
+def draw_computed(found: "Explanation") -> None:
+    """Print which tables were trained computed, and what storing them costs and saves."""
+    from recfunnel.report.formatting import short_count, size
+
+    for table in found.computed:
+        cost = f"{size(table.stored_bytes)} instead of {size(table.parameter_bytes)}"
+        saved = f"{short_count(table.flops_per_row)} FLOPs a lookup"
+        if table.is_stored:
+            did = f"all {table.num_ids:,} rows are stored: {cost}, saves {saved}"
+        else:
+            did = f"stays computed, {saved}; storing all {table.num_ids:,} rows would take {cost}"
+        say(f"\n{table.name}: {table.text}; {did}")
 
 
 def draw_nodes(heading: str, nodes: "Sequence[NodeWords]") -> None:

@@ -165,7 +165,7 @@ def _place_parts(view: View, position: int, start: int, places: dict[int, Record
 
 
 def _items(view: View, parts: list[int]) -> tuple[RankingGraph, Parameters]:
-    draft = Draft(view.parameters)
+    draft = Draft(view.parameters, view.graph.computed)
     for position, op in enumerate(view.graph.nodes):
         if view.sides[position] == "candidate":
             draft.move(position, draft.copy(op))
@@ -178,7 +178,7 @@ def _items(view: View, parts: list[int]) -> tuple[RankingGraph, Parameters]:
 def _pairs(
     view: View, stored: dict[int, Record], anew: set[int]
 ) -> tuple[RankingGraph, Parameters]:
-    draft = Draft(view.parameters)
+    draft = Draft(view.parameters, view.graph.computed)
     for position, op in enumerate(view.graph.nodes):
         if position in stored:
             draft.move(position, draft.add(stored[position]))

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recfunnel.compile.computed import computed_rows
 from recfunnel.compile.widths import Parameters
 from recfunnel.core.arrays import DoubleArray, FloatArray, IntArray, Ragged
+from recfunnel.core.computed import AnyComputed
 from recfunnel.core.errors import InvalidInput, ModelError
 from recfunnel.core.features import Features, Side
 from recfunnel.core.graph import (
@@ -52,6 +54,7 @@ class _Call:
     """
 
     parameters: Parameters
+    computed: Mapping[str, AnyComputed]
     context: Features | None = None
     items: Features | None = None
     candidates: IntArray | None = None
@@ -80,6 +83,9 @@ class _Call:
 
     def rows(self, name: str, ids: IntArray) -> DoubleArray:
         """Table rows (ids, d)."""
+        if name in self.computed:
+            different, place = np.unique(ids, return_inverse=True)
+            return computed_rows(self.computed[name], self.parameters, different)[place]
         table = self.parameters[name]
         if ids.size and (ids.min() < 0 or ids.max() >= table.shape[0]):
             raise InvalidInput(
@@ -117,7 +123,7 @@ def evaluate(
         InvalidInput: an id outside its table, or features, scores or records that are read but
             not given.
     """
-    call = _Call(parameters, context, items, candidates, given, records)
+    call = _Call(parameters, graph.computed_by_name, context, items, candidates, given, records)
     values = _run(call, graph, range(len(graph.nodes)))
     num_columns = len(items) if candidates is None else candidates.shape[1]
     score = np.broadcast_to(values[graph.score_of], (len(context), num_columns, 1))
@@ -144,10 +150,11 @@ def evaluate_side(
         By position: (N, w).
     """
     wanted = [position for position, found in enumerate(graph.sides()) if found == side]
+    computed = graph.computed_by_name
     if side == "context":
-        values = _run(_Call(parameters, context=features), graph, wanted)
+        values = _run(_Call(parameters, computed, context=features), graph, wanted)
         return {position: value[:, 0] for position, value in values.items()}
-    values = _run(_Call(parameters, items=features, records=records), graph, wanted)
+    values = _run(_Call(parameters, computed, items=features, records=records), graph, wanted)
     return {position: value[0] for position, value in values.items()}
 
 
@@ -232,15 +239,14 @@ def _row_sums(call: _Call, op: RowSum) -> DoubleArray:
     """(Q, C, 1)."""
     lists = call.features("context").multi_valued[op.list_column]
     ids = call.features("candidate").categorical[:, op.id_column]
-    table, sums = call.parameters[op.table], []
+    sums = []
     for query in range(len(lists)):
         columns = ids if call.candidates is None else ids[call.candidates[query]]
         weights = np.asarray(lists.row_weights(query), np.float64)
         if op.weighting:
             counts_as = call.vector(op.weighting)
             weights = np.interp(weights, np.arange(1, counts_as.size + 1), counts_as)
-        rows = np.asarray(table[lists.row(query)][:, columns], np.float64)
-        sums.append(weights @ rows)
+        sums.append(weights @ call.rows(op.table, lists.row(query))[:, columns])
     return np.stack(sums)[:, :, None]
 
 

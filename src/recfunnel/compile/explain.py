@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from recfunnel.compile.computed import row_flops, stored_bytes
 from recfunnel.compile.load import StoredGraph, load_graph
 from recfunnel.compile.passes import Compiled, CompileOptions, PassReport, compile_graph
 from recfunnel.compile.widths import Parameters, node_widths
 from recfunnel.compile.work import Work, graph_work
+from recfunnel.core.computed import AnyComputed, Decoded, HashedRows, QuotientRemainder
 from recfunnel.core.features import FeatureKind, FeatureSchema, Side
 from recfunnel.core.graph import (
     Affine,
@@ -50,6 +52,28 @@ class NodeWords(Value, frozen=True):
     precision: str = "float32"
 
 
+class ComputedWords(Value, frozen=True):
+    """A table that was trained computed, and what storing it whole costs and saves.
+
+    Args:
+        name: of the table.
+        text: how its rows are computed.
+        num_ids: rows.
+        flops_per_row: arithmetic of one row.
+        parameter_bytes: of what it is computed from, parameters shared with others included.
+        stored_bytes: of the table with all its rows.
+        is_stored: whether compiling stored it.
+    """
+
+    name: str
+    text: str
+    num_ids: int
+    flops_per_row: int
+    parameter_bytes: int
+    stored_bytes: int
+    is_stored: bool
+
+
 class Explanation(Value, frozen=True):
     """What compiling a model did.
 
@@ -62,6 +86,7 @@ class Explanation(Value, frozen=True):
         item: nodes computed once an item and stored as its record.
         query: nodes computed once a query.
         candidate: nodes computed for each candidate of a query.
+        computed: tables that were trained computed.
     """
 
     model: str
@@ -72,6 +97,7 @@ class Explanation(Value, frozen=True):
     item: tuple[NodeWords, ...]
     query: tuple[NodeWords, ...]
     candidate: tuple[NodeWords, ...]
+    computed: tuple[ComputedWords, ...] = ()
 
     @property
     def compiled(self) -> Work:
@@ -105,7 +131,36 @@ def explain(folder: Path, options: CompileOptions) -> Explanation:
         else _in_words(split.items, split.item_parameters, stored, "i", ("candidate",)),
         query=_of_pairs(compiled, stored, ("context",)),
         candidate=_of_pairs(compiled, stored, sides),
+        computed=tuple(
+            _computed(table, stored.parameters, is_stored=table not in compiled.graph.computed)
+            for table in stored.graph.computed
+        ),
     )
+
+
+def _computed(table: AnyComputed, parameters: Parameters, *, is_stored: bool) -> ComputedWords:
+    return ComputedWords(
+        name=table.name,
+        text=_how_computed(table, parameters),
+        num_ids=table.num_ids,
+        flops_per_row=row_flops(table, parameters),
+        parameter_bytes=sum(parameters[name].nbytes for name in set(table.parameter_names)),
+        stored_bytes=stored_bytes(table, parameters),
+        is_stored=is_stored,
+    )
+
+
+def _how_computed(table: AnyComputed, parameters: Parameters) -> str:
+    match table:
+        case Decoded():
+            widths = [parameters[layer.weight].shape[0] for layer in table.layers]
+            chain = "-".join(map(str, (table.codes.num_codes, *widths)))
+            return f"decoder {chain} on {table.codes.num_codes} codes of an id"
+        case HashedRows():
+            return f"row of {parameters[table.table].shape[0]:,} by the id's hash"
+        case QuotientRemainder():
+            rows = " and ".join(f"{parameters[n].shape[0]:,}" for n in table.parameter_names)
+            return f"rows of two tables of {rows} by quotient and remainder of the id"
 
 
 def _of_pairs(

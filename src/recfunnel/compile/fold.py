@@ -72,7 +72,7 @@ def _folder(budget: Budget) -> Callable[[View, Draft, int], int | None]:
         if not isinstance(op, Linear):
             return None
         leaves = _leaves(view, op.x_of, 0, summed=False)
-        tables = [leaf for leaf in leaves if isinstance(view[leaf.node], Lookup | Pool)]
+        tables = [leaf for leaf in leaves if _is_stored(view, leaf.node)]
         others = [leaf for leaf in leaves if leaf not in tables]
         if not tables or any(leaf.summed and not _merges(view, leaf) for leaf in others):
             return None
@@ -99,9 +99,15 @@ def _leaves(view: View, position: int, column: int, *, summed: bool) -> list[_Le
                 found += _leaves(view, part, column, summed=summed)
                 column += view.widths[part]
             return found
-        case Slice() as op if isinstance(view[op.x_of], Lookup | Pool):
+        case Slice() as op if _is_stored(view, op.x_of):
             return [_Leaf(op.x_of, op.start, op.stop, column, summed)]
     return [_Leaf(position, 0, view.widths[position], column, summed)]
+
+
+def _is_stored(view: View, position: int) -> bool:
+    """Whether a node is a lookup or pool in a stored table."""
+    op = view[position]
+    return isinstance(op, Lookup | Pool) and view.is_stored(op.table)
 
 
 def _merges(view: View, leaf: _Leaf) -> bool:

@@ -43,7 +43,7 @@ def join(graph: RankingGraph, parameters: Parameters, *, budget: Budget) -> Mode
         An equal graph and its parameters.
     """
     graph, parameters = simplify(graph, parameters)
-    view, draft = View(graph, parameters), Draft(parameters)
+    view, draft = View(graph, parameters), Draft(parameters, graph.computed)
     group_of: dict[int, _Group] = {}
     for group in _groups(view):
         if budget.take(*_made_and_freed(view, group)):
@@ -71,9 +71,11 @@ def join(graph: RankingGraph, parameters: Parameters, *, budget: Budget) -> Mode
 def _groups(view: View) -> list[_Group]:
     by_feature: dict[tuple[object, ...], list[int]] = {}
     for position, op in enumerate(view.graph.nodes):
+        if not isinstance(op, Lookup | Pool) or not view.is_stored(op.table):
+            continue
         if isinstance(op, Lookup):
             by_feature.setdefault(("id", op.side, op.column), []).append(position)
-        elif isinstance(op, Pool):
+        else:
             by_feature.setdefault(("list", op.side, op.column, op.norm), []).append(position)
     found = (_group(view, nodes) for nodes in by_feature.values())
     return [group for group in found if group is not None]

@@ -39,6 +39,7 @@ from recfunnel.compile.program import (
     Storage,
     SumRow,
 )
+from recfunnel.compile.store_computed import refuse_computed
 from recfunnel.compile.widths import Parameters, node_widths
 from recfunnel.core.errors import ModelError
 from recfunnel.core.features import FeatureSchema, Side
@@ -99,6 +100,7 @@ def lower(
     Raises:
         ModelError: a parameter is missing or does not fit.
     """
+    refuse_computed(graph, "the tile machine")
     lowering = _Lowering(graph, parameters, precisions or {}, storages or {})
     arenas = lowering.run()
     listing = Listing(

@@ -1,14 +1,17 @@
 """What depends on a single id becomes a table: computed once for every id, looked up after.
 
-Made for embeddings that are computed rather than stored. Nothing else takes their cost away.
+First the tables that are computed as such (deep hash embeddings, say), then layers on lookups.
 """
 
+import msgspec
 import numpy as np
 
-from recfunnel.compile.budget import Budget
+from recfunnel.compile.budget import NO_LIMIT, Budget
+from recfunnel.compile.computed import RowMaker, computed_rows
 from recfunnel.compile.evaluate import evaluate_side
 from recfunnel.compile.rewrite import Draft, Model, View, sweep, tidy
 from recfunnel.compile.simplify import simplify
+from recfunnel.compile.store_computed import store_computed
 from recfunnel.compile.widths import Parameters
 from recfunnel.core.arrays import DoubleArray, IntArray
 from recfunnel.core.features import Features, Side
@@ -31,20 +34,37 @@ COPIES = (Lookup, Slice, Concat)
 """Operations that compute nothing; they alone are no reason for a table."""
 
 
-def materialise(graph: RankingGraph, parameters: Parameters, *, budget: Budget) -> Model:
+def materialise(
+    graph: RankingGraph,
+    parameters: Parameters,
+    *,
+    budget: Budget,
+    largest_computed_bytes: int = NO_LIMIT,
+    make_rows: RowMaker = computed_rows,
+) -> Model:
     """Turn what depends on one categorical feature alone into a lookup.
 
-    The largest such parts are taken whole, terms of sums among them; each is computed for every
-    id. One is left as it is where its table would cost more than what is left of the budget.
+    Computed tables come first, see `store_computed`. Then the largest such parts are taken whole,
+    terms of sums among them; each is computed for every id. One is left as it is where its table
+    would cost more than what is left of the budget.
 
     Args:
         graph: any.
         parameters: by name.
         budget: what new tables may cost.
+        largest_computed_bytes: computed tables that would be larger stay computed.
+        make_rows: who computes their rows.
 
     Returns:
         An equal graph and its parameters.
     """
+    graph, parameters = store_computed(
+        graph,
+        parameters,
+        budget=budget,
+        largest_bytes=largest_computed_bytes,
+        make_rows=make_rows,
+    )
     graph, parameters = sweep(*simplify(graph, parameters), _by_feature)
     while True:
         view = View(graph, parameters)
@@ -90,7 +110,7 @@ def _origins(view: View) -> list[Origin | None]:
     found: list[Origin | None] = []
     for op in view.graph.nodes:
         if isinstance(op, Lookup):
-            found.append((op.side, op.column))
+            found.append((op.side, op.column) if view.is_stored(op.table) else None)
             continue
         below = {found[read] for read in reads(op)}
         found.append(below.pop() if len(below) == 1 else None)
@@ -103,7 +123,7 @@ def _num_bytes(view: View, position: int) -> int:
 
 
 def _with_table(view: View, position: int) -> Model:
-    draft = Draft(view.parameters)
+    draft = Draft(view.parameters, view.graph.computed)
     for number, op in enumerate(view.graph.nodes):
         new = draft.add(_as_lookup(view, draft, position)) if number == position else None
         draft.move(number, draft.copy(op) if new is None else new)
@@ -115,7 +135,7 @@ def _as_lookup(view: View, draft: Draft, position: int) -> Lookup:
     assert origin is not None
     side, column = origin
     names = [name for node in _below(view, position) for name in parameters_of(view[node])]
-    part = tidy(RankingGraph(nodes=view.graph.nodes, score_of=position), view.parameters)
+    part = tidy(msgspec.structs.replace(view.graph, score_of=position), view.parameters)
     num_ids = _num_ids(view, position)
     table = np.empty((num_ids, view.widths[position]), _dtype(view, position))
     for start in range(0, num_ids, IDS_AT_ONCE):

@@ -8,8 +8,9 @@ from difflib import get_close_matches
 import msgspec
 
 from recfunnel.compile.bind_query import bind_query
-from recfunnel.compile.budget import Budget
+from recfunnel.compile.budget import NO_LIMIT, Budget
 from recfunnel.compile.catalogue import CatalogueSplit, split_catalogue
+from recfunnel.compile.computed import RowMaker, computed_rows
 from recfunnel.compile.fold import fold
 from recfunnel.compile.hoist import hoist
 from recfunnel.compile.join import join
@@ -40,6 +41,8 @@ class CompileOptions(Value, frozen=True):
         max_growth_bytes: by which all parameters may grow in `materialise`, `fold` and `join`.
         max_made_bytes: of tables that `materialise`, `fold` and `join` make: memory of each process
             that compiles the model, where tables as trained are shared.
+        largest_computed_bytes: a computed table that would be larger than this with all its rows
+            stored stays computed; 0 keeps all of them so. What a hot store of rows is for.
         layers: precision of long layers.
         tables: storage of tables.
     """
@@ -48,6 +51,7 @@ class CompileOptions(Value, frozen=True):
     num_candidates: int = 512
     max_growth_bytes: int = 256 * 2**20
     max_made_bytes: int = 2**30
+    largest_computed_bytes: int = NO_LIMIT
     layers: Precision = "float32"
     tables: Storage = "float32"
 
@@ -59,7 +63,7 @@ class CompileOptions(Value, frozen=True):
                 raise InvalidInput(f"no pass {name!r}; {hint}")
         if self.num_candidates < 1:
             raise InvalidInput(f"num_candidates is {self.num_candidates}, must be at least 1")
-        for name in ("max_growth_bytes", "max_made_bytes"):
+        for name in ("max_growth_bytes", "max_made_bytes", "largest_computed_bytes"):
             if getattr(self, name) < 0:
                 raise InvalidInput(f"{name} is {getattr(self, name)}, must not be below 0")
 
@@ -118,7 +122,11 @@ class Compiled:
 
 
 def compile_graph(
-    graph: RankingGraph, parameters: Parameters, options: CompileOptions | None = None
+    graph: RankingGraph,
+    parameters: Parameters,
+    options: CompileOptions | None = None,
+    *,
+    make_rows: RowMaker = computed_rows,
 ) -> Compiled:
     """Run the passes.
 
@@ -126,6 +134,7 @@ def compile_graph(
         graph: of a trained model.
         parameters: by name; those that no pass changes are kept as they are, not copied.
         options: what may be done; by default everything, in float32.
+        make_rows: who computes the rows of computed tables that are stored.
 
     Returns:
         A compiled model with the same scores.
@@ -134,7 +143,12 @@ def compile_graph(
     budget = Budget(chosen.max_growth_bytes, chosen.max_made_bytes)
     passes: dict[str, Callable[[Model], Model]] = {
         "simplify": lambda model: simplify(*model),
-        "materialise": lambda model: materialise(*model, budget=budget),
+        "materialise": lambda model: materialise(
+            *model,
+            budget=budget,
+            largest_computed_bytes=chosen.largest_computed_bytes,
+            make_rows=make_rows,
+        ),
         "hoist": lambda model: hoist(*model),
         "bind_query": lambda model: bind_query(*model, num_candidates=chosen.num_candidates),
         "fold": lambda model: fold(*model, budget=budget),

@@ -56,8 +56,8 @@ def choose_precisions(
     Layers of at least `SMALLEST_K` inputs take the wished precision when they are computed for
     every candidate, and dots take bfloat16, if layers do not stay float32. What is done once a
     query stays float32 but for layers of at least `SMALLEST_WEIGHT` weights, which take bfloat16,
-    not int8; so do layers of more inputs than int8 can add up, `MOST_INT8_INPUTS`. Tables of
-    lookups and pools take the wished storage; others are float32.
+    not int8; so do layers of more inputs than int8 can add up, `MOST_INT8_INPUTS`. Stored tables
+    of lookups and pools take the wished storage; others are float32.
 
     Args:
         graph: compiled.
@@ -83,6 +83,6 @@ def choose_precisions(
         elif isinstance(op, PairDots | CrossDots) and layers != "float32":
             if sides[position] != "context":
                 chosen[position] = "bfloat16"
-        elif isinstance(op, Lookup | Pool) and tables != "float32":
+        elif isinstance(op, Lookup | Pool) and tables != "float32" and op.table in parameters:
             stored[op.table] = tables
     return Precisions(layers=chosen, tables=stored, too_wide=tuple(too_wide))

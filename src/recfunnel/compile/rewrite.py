@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recfunnel.compile.widths import Parameters, node_widths
+from recfunnel.core.computed import AnyComputed
 from recfunnel.core.graph import (
     Affine,
     AnyOp,
@@ -77,7 +78,7 @@ class View:
         alive = set(nodes)
         columns: dict[str, set[int]] = {}
         for position in alive - {skip}:
-            for name in parameters_of(self[position]):
+            for name in self._read_by(position):
                 columns.setdefault(name, set()).update(self._columns(position, name, alive))
         sizes = {name: self.parameters[name] for name in columns}
         return sum(
@@ -86,15 +87,30 @@ class View:
             if array.size
         )
 
+    def is_stored(self, table: str) -> bool:
+        """Whether a table that nodes look up is a parameter, not a computed table."""
+        return table in self.parameters
+
+    def _read_by(self, position: int) -> list[str]:
+        """Parameters a node reads, those of computed tables among them."""
+        computed = self.graph.computed_by_name
+        found: list[str] = []
+        for name in parameters_of(self[position]):
+            found += computed[name].parameter_names if name in computed else (name,)
+        return found
+
     def _columns(self, position: int, name: str, alive: set[int]) -> set[int]:
         """Columns of a parameter that a node reads, as far as its readers are alive."""
         every = set(range(self.parameters[name].shape[-1]))
-        if not isinstance(self[position], Lookup | Pool) or position == self.graph.score_of:
+        op = self[position]
+        if not isinstance(op, Lookup | Pool) or op.table != name:
+            return every
+        if position == self.graph.score_of:
             return every
         found: set[int] = set()
         for reader in alive.intersection(self.readers[position]):
-            op = self[reader]
-            found |= set(range(op.start, op.stop)) if isinstance(op, Slice) else every
+            by = self[reader]
+            found |= set(range(by.start, by.stop)) if isinstance(by, Slice) else every
         return found
 
 
@@ -103,10 +119,11 @@ class Draft(GraphBuilder):
 
     Args:
         parameters: of the old graph; new ones join them under names of their own.
+        computed: computed tables of the old graph.
     """
 
-    def __init__(self, parameters: Parameters) -> None:
-        super().__init__()
+    def __init__(self, parameters: Parameters, computed: Iterable[AnyComputed]) -> None:
+        super().__init__(computed)
         self.parameters = dict(parameters)
         self._moved: dict[int, int] = {}
 
@@ -170,7 +187,7 @@ def doubles(array: NDArray[Any]) -> NDArray[np.float64]:
 
 def sweep(graph: RankingGraph, parameters: Parameters, rule: Rule) -> Model:
     """Apply a rule to every node once, and drop what is not read any more."""
-    view, draft = View(graph, parameters), Draft(parameters)
+    view, draft = View(graph, parameters), Draft(parameters, graph.computed)
     for position, op in enumerate(graph.nodes):
         new = rule(view, draft, position)
         draft.move(position, draft.copy(op) if new is None else new)
@@ -189,7 +206,7 @@ def sweep_until_settled(graph: RankingGraph, parameters: Parameters, rule: Rule)
 def tidy(graph: RankingGraph, parameters: Parameters) -> Model:
     """The graph without nodes that the score does not need, and without parameters nobody reads."""
     alive = _reachable(graph, {})
-    builder = GraphBuilder()
+    builder = GraphBuilder(graph.computed)
     moved: dict[int, int] = {}
     for position in sorted(alive):
         moved[position] = builder.add(with_reads(graph.nodes[position], moved))

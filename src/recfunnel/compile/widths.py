@@ -8,6 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from recfunnel.core.computed import (
+    AnyComputed,
+    Decoded,
+    DecoderLayer,
+    HashedRows,
+    QuotientRemainder,
+)
 from recfunnel.core.errors import ModelError
 from recfunnel.core.graph import (
     Affine,
@@ -34,6 +41,8 @@ from recfunnel.core.graph import (
 Parameters = Mapping[str, NDArray[Any]]
 """Parameters by name; big ones may be mapped to a file."""
 
+NO_TABLES: Mapping[str, AnyComputed] = {}
+
 
 def node_widths(graph: RankingGraph, parameters: Parameters) -> tuple[int, ...]:
     """The width of each node.
@@ -42,9 +51,12 @@ def node_widths(graph: RankingGraph, parameters: Parameters) -> tuple[int, ...]:
         ModelError: a parameter is missing or does not fit, or widths do not agree.
     """
     widths: list[int] = []
+    computed = graph.computed_by_name
+    for table in graph.computed:
+        _check_computed(table, parameters)
     for position, op in enumerate(graph.nodes):
         try:
-            widths.append(width_of(op, widths, parameters))
+            widths.append(width_of(op, widths, parameters, computed))
         except KeyError as error:
             raise ModelError(
                 f"node {position} reads the parameter {error}, which is not there"
@@ -54,19 +66,72 @@ def node_widths(graph: RankingGraph, parameters: Parameters) -> tuple[int, ...]:
     return tuple(widths)
 
 
-def width_of(op: AnyOp, widths: Sequence[int], parameters: Parameters) -> int:
+def _check_computed(table: AnyComputed, parameters: Parameters) -> None:
+    """Hold the shapes of a computed table's parameters against each other.
+
+    Raises:
+        ModelError: a parameter is missing, or shapes do not chain or give rows of another length.
+    """
+    if table.name in parameters:
+        raise ModelError(f"{table.name!r} is both a parameter and a computed table")
+    try:
+        _check_shapes(table, parameters)
+    except KeyError as error:
+        raise ModelError(
+            f"computed table {table.name!r} reads the parameter {error}, which is not there"
+        ) from error
+    except ModelError as error:
+        raise ModelError(f"computed table {table.name!r}: {error}") from error
+
+
+def _check_shapes(table: AnyComputed, parameters: Parameters) -> None:
+    match table:
+        case Decoded():
+            width = table.codes.num_codes
+            for layer in table.layers:
+                width = _check_layer(layer, parameters, width)
+            _agree("the last layer's output", (width,), (table.dim,))
+        case HashedRows():
+            shape = parameters[table.table].shape
+            _agree(table.table, shape, (max(1, shape[0]), table.dim))
+        case QuotientRemainder():
+            needed = -(-table.num_ids // table.num_remainders)
+            shape = parameters[table.quotient].shape
+            _agree(table.quotient, shape, (max(needed, shape[0]), table.dim))
+            wanted = (table.num_remainders, table.dim)
+            _agree(table.remainder, parameters[table.remainder].shape, wanted)
+
+
+def _check_layer(layer: DecoderLayer, parameters: Parameters, num_inputs: int) -> int:
+    """N, with all shapes of a layer held against it."""
+    num_outputs = int(parameters[layer.weight].shape[0])
+    _agree(layer.weight, parameters[layer.weight].shape, (num_outputs, num_inputs))
+    for name in layer.parameter_names[1:]:
+        _agree(name, parameters[name].shape, (num_outputs,))
+    return num_outputs
+
+
+def width_of(
+    op: AnyOp,
+    widths: Sequence[int],
+    parameters: Parameters,
+    computed: Mapping[str, AnyComputed] = NO_TABLES,
+) -> int:
     """The width of an operation.
 
     Args:
         op: an operation.
         widths: of all earlier nodes.
         parameters: by name.
+        computed: computed tables by name.
 
     Raises:
         KeyError: a parameter is not there.
         ModelError: widths or shapes do not agree.
     """
     match op:
+        case Lookup() | Pool() if op.table in computed:
+            return computed[op.table].dim
         case Lookup() | Pool():
             return _table_width(parameters[op.table].shape)
         case RowSum():

@@ -2,14 +2,18 @@
 
 One multiply-add is 2 FLOPs. As in `ModelCost`, biases, affine steps, activations and the sums that
 join parts of a layer are not counted; a multi-valued feature counts as one lookup, since no schema
-says how long its lists are. Weights do not count as read: they stay in the cache.
+says how long its lists are. Weights do not count as read: they stay in the cache, those of decoders
+too. A row of a computed table counts as computed for each lookup; hashing is no floating-point work
+and is not counted.
 
 Letters: V and U vectors side by side, d dimensions, K inputs and N outputs of a layer.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from recfunnel.compile.computed import row_bytes_read, row_flops
 from recfunnel.compile.widths import Parameters, node_widths
+from recfunnel.core.computed import AnyComputed
 from recfunnel.core.graph import (
     AnyOp,
     CrossDots,
@@ -59,12 +63,16 @@ def graph_work(graph: RankingGraph, parameters: Parameters) -> Work:
         parameters: by name.
     """
     widths, sides = node_widths(graph, parameters), graph.sides()
+    computed = graph.computed_by_name
     flops: dict[NodeSide, int] = {"context": 0, "candidate": 0, "pair": 0}
     for position, op in enumerate(graph.nodes):
         flops[sides[position]] += _flops(op, widths, widths[position])
         flops["context"] += _flops_of_matrix(op, widths, widths[position])
+        if isinstance(op, Lookup | Pool) and op.table in computed:
+            flops[sides[position]] += row_flops(computed[op.table], parameters)
     read: dict[NodeSide, int] = {"context": 0, "candidate": 0, "pair": 0}
-    for side, _, size in {item for op in graph.nodes for item in _items_read(op, parameters)}:
+    reads = {item for op in graph.nodes for item in _items_read(op, parameters, computed)}
+    for side, _, size in reads:
         read[side] += size
     return Work(
         flops_per_query=flops["context"],
@@ -104,22 +112,21 @@ def _flops_of_matrix(op: AnyOp, widths: Sequence[int], width: int) -> int:
     return 0
 
 
-def _items_read(op: AnyOp, parameters: Parameters) -> Iterator[tuple[NodeSide, str, int]]:
+def _items_read(
+    op: AnyOp, parameters: Parameters, computed: Mapping[str, AnyComputed]
+) -> Iterator[tuple[NodeSide, str, int]]:
     """What a node reads from memory: side, name, bytes. The same name is read once."""
     match op:
         case Lookup() | Pool():
             kind = "id" if isinstance(op, Lookup) else "list"
-            table = parameters[op.table]
             yield op.side, f"{kind} {op.column}", ID_BYTES
-            yield (
-                op.side,
-                f"{kind} {op.column} of {op.table}",
-                table.itemsize * (table.size // max(1, table.shape[0])),
-            )
+            row_bytes = _row_bytes(op.table, parameters, computed)
+            yield op.side, f"{kind} {op.column} of {op.table}", row_bytes
         case RowSum():
             yield "context", f"list {op.list_column}", ID_BYTES
             yield "candidate", f"id {op.id_column}", ID_BYTES
-            yield "pair", f"{op.table} {op.list_column}", parameters[op.table].itemsize
+            size = NUMBER_BYTES if op.table in computed else parameters[op.table].itemsize
+            yield "pair", f"{op.table} {op.list_column}", size
         case Dense():
             yield from ((op.side, f"number {column}", NUMBER_BYTES) for column in op.columns)
         case Record():
@@ -127,3 +134,11 @@ def _items_read(op: AnyOp, parameters: Parameters) -> Iterator[tuple[NodeSide, s
                 yield "candidate", f"record {column}", NUMBER_BYTES
         case Given():
             yield "pair", "given", NUMBER_BYTES * op.width
+
+
+def _row_bytes(name: str, parameters: Parameters, computed: Mapping[str, AnyComputed]) -> int:
+    """Bytes read for a row of a table."""
+    if name in computed:
+        return row_bytes_read(computed[name], parameters)
+    table = parameters[name]
+    return int(table.itemsize * (table.size // max(1, table.shape[0])))

@@ -2,7 +2,8 @@
 
 A graph is a list of nodes, each naming the earlier nodes it reads. Runtimes, passes and exporters
 share it; none of them needs the framework the model was trained in. Parameters are named, and live
-beside the graph as plain arrays.
+beside the graph as plain arrays. A table that nodes look up may be computed instead of stored, see
+`core.computed`.
 
 Every node belongs to a *side*, which follows from what it reads: `context` is the same for all
 candidates of a query, `candidate` the same for an item in every query, `pair` differs for each.
@@ -16,6 +17,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from recfunnel.core.computed import AnyComputed
 from recfunnel.core.errors import ModelError
 from recfunnel.core.features import Side
 from recfunnel.core.spec import Value
@@ -41,7 +43,7 @@ class Lookup(Op, frozen=True, tag="lookup"):
     Args:
         side: whose feature.
         column: of that side's categorical features.
-        table: parameter (ids, d), or (ids,) for d = 1.
+        table: parameter (ids, d), or (ids,) for d = 1; or a computed table.
     """
 
     side: Side
@@ -55,7 +57,7 @@ class Pool(Op, frozen=True, tag="pool"):
     Args:
         side: whose feature.
         column: of that side's multi-valued features.
-        table: parameter (ids, d).
+        table: parameter (ids, d), or a computed table.
         norm: `sum` divides by nothing, `mean` by the sum of |weight|, `l2` by the root of the sum
             of weight²; norms below 1e-12 count as 1e-12, so that an empty list gives zeros.
     """
@@ -72,7 +74,7 @@ class RowSum(Op, frozen=True, tag="row_sum"):
     Args:
         list_column: of the context's multi-valued features.
         id_column: of the candidates' categorical features.
-        table: parameter (ids, ids).
+        table: parameter (ids, ids), or a computed table.
         weighting: parameter (W,), what weights 1, 2, ... W count as, linear in between and constant
             outside; empty takes weights as they are.
     """
@@ -317,7 +319,7 @@ def with_reads(op: T, moved: Mapping[int, int]) -> T:
 
 
 def parameters_of(op: Op) -> tuple[str, ...]:
-    """Names of the parameters an operation reads."""
+    """Names of the parameters and computed tables an operation reads."""
     names = ("table", "weighting", "subtract", "divide", "multiply", "weight", "bias", "base")
     found = [getattr(op, name, "") for name in names]
     return tuple(name for name in found if isinstance(name, str) and name)
@@ -349,10 +351,12 @@ class RankingGraph(Value, frozen=True):
     Args:
         nodes: operations, each reading only earlier ones.
         score_of: position of the score, 1 wide; higher ranks first.
+        computed: tables that nodes look up and that are not stored.
     """
 
     nodes: tuple[AnyOp, ...]
     score_of: int
+    computed: tuple[AnyComputed, ...] = ()
 
     def __post_init__(self) -> None:
         for position, op in enumerate(self.nodes):
@@ -364,11 +368,24 @@ class RankingGraph(Value, frozen=True):
                     )
         if not 0 <= self.score_of < len(self.nodes):
             raise ModelError(f"a graph of {len(self.nodes)} nodes has no node {self.score_of}")
+        if len(self.computed_by_name) < len(self.computed):
+            names = ", ".join(table.name for table in self.computed)
+            raise ModelError(f"computed tables need different names; got {names}")
+
+    @property
+    def computed_by_name(self) -> dict[str, AnyComputed]:
+        """Computed tables by name."""
+        return {table.name: table for table in self.computed}
 
     @property
     def parameter_names(self) -> frozenset[str]:
-        """Names of all parameters that are read."""
-        return frozenset(name for op in self.nodes for name in parameters_of(op))
+        """Names of all parameters that are read, by nodes or by computed tables."""
+        named = {name for op in self.nodes for name in parameters_of(op)}
+        computed = self.computed_by_name
+        below = {
+            name for table in named & set(computed) for name in computed[table].parameter_names
+        }
+        return frozenset(named - set(computed) | below)
 
     def sides(self) -> tuple[NodeSide, ...]:
         """The side of each node."""

@@ -1,17 +1,31 @@
 """Writing a ranking graph node by node."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from recfunnel.core.graph import AnyOp, Concat, Linear, RankingGraph, Relu, Sum
+from recfunnel.core.computed import AnyComputed
+from recfunnel.core.errors import ModelError
+from recfunnel.core.graph import (
+    AnyOp,
+    Concat,
+    Linear,
+    RankingGraph,
+    Relu,
+    Sum,
+    parameters_of,
+)
 
 
 class GraphBuilder:
     """A graph being written: nodes are added in order and named by their position.
 
     Adding the same operation twice gives the same node, so nothing is computed twice.
+
+    Args:
+        computed: computed tables that nodes may name from the start.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, computed: Iterable[AnyComputed] = ()) -> None:
+        self._computed = {table.name: table for table in computed}
         self._nodes: list[AnyOp] = []
         self._positions: dict[AnyOp, int] = {}
 
@@ -27,6 +41,16 @@ class GraphBuilder:
             self._positions[op] = len(self._nodes)
             self._nodes.append(op)
         return self._positions[op]
+
+    def compute(self, table: AnyComputed) -> str:
+        """The name of a computed table, for nodes to look up.
+
+        Raises:
+            ModelError: another computed table has that name.
+        """
+        if self._computed.setdefault(table.name, table) != table:
+            raise ModelError(f"two different computed tables are named {table.name!r}")
+        return table.name
 
     def concat(self, parts: Sequence[int]) -> int:
         """Values side by side; one alone is itself."""
@@ -53,5 +77,7 @@ class GraphBuilder:
         return self.add(Relu(x_of=x)) if end_with_relu else x
 
     def finish(self, score_of: int) -> RankingGraph:
-        """The graph with all nodes added so far."""
-        return RankingGraph(nodes=tuple(self._nodes), score_of=score_of)
+        """The graph with all nodes added so far, and the computed tables they read."""
+        named = {name for op in self._nodes for name in parameters_of(op)}
+        computed = tuple(table for name, table in self._computed.items() if name in named)
+        return RankingGraph(nodes=tuple(self._nodes), score_of=score_of, computed=computed)

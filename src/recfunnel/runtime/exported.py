@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recfunnel.compile.budget import NO_LIMIT, Budget
 from recfunnel.compile.catalogue import compile_records
 from recfunnel.compile.load import StoredGraph
 from recfunnel.compile.passes import CompileOptions, compile_graph
+from recfunnel.compile.store_computed import store_computed
 from recfunnel.core.arrays import FloatArray, IntArray
 from recfunnel.core.errors import MissingExtraError
 from recfunnel.core.features import Features
@@ -55,6 +57,8 @@ def exported_model(
 ) -> OneQueryModel:
     """Compile a stored graph, export it and make it ready.
 
+    Computed tables are stored whole, whatever their size: such a library looks rows up.
+
     Args:
         stored: a finished model.
         items: features of all items it will be asked about.
@@ -69,7 +73,8 @@ def exported_model(
         InvalidInput: there is no such pass.
     """
     left_out = without if cache_items else (*without, "catalogue")
-    compiled = compile_graph(stored.graph, stored.parameters, CompileOptions(without=left_out))
+    model = store_computed(stored.graph, stored.parameters, budget=Budget(NO_LIMIT))
+    compiled = compile_graph(*model, CompileOptions(without=left_out))
     records = None if compiled.split is None else compile_records(compiled.split, items)
     graph, parameters = compiled.pair_graph, compiled.pair_parameters
     export = export_onnx(graph, parameters, stored.schema, name=stored.name)

@@ -9,9 +9,11 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from recfunnel.compile.budget import NO_LIMIT, Budget
 from recfunnel.compile.hoist import hoist
 from recfunnel.compile.load import load_graph
 from recfunnel.compile.rewrite import View
+from recfunnel.compile.store_computed import store_computed
 from recfunnel.core.errors import MissingExtraError, ModelError, StudyError
 from recfunnel.core.features import Features
 from recfunnel.core.graph import GRAPH_FILE
@@ -98,7 +100,8 @@ class TorchCuda(Spec, RuntimeSpec, frozen=True, tag="torch_cuda"):
             raise StudyError(missing)
         torch.set_num_threads(num_threads)
         torch.set_float32_matmul_precision("highest")
-        view, low = View(*hoist(stored.graph, stored.parameters)), not self.exact
+        whole = store_computed(stored.graph, stored.parameters, budget=Budget(NO_LIMIT))
+        view, low = View(*hoist(*whole)), not self.exact
         needed, has = needed_bytes(view, len(items), low=low), free_bytes(self.device)
         if needed.total_bytes > has:
             raise ModelError(self._does_not_fit(stored.name, needed, has))
