@@ -11,7 +11,7 @@ NATIVE_SOURCES := $(wildcard native/*.[ch]pp native/kernels/*.[ch]pp)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN ?= runs/quick
 
-.PHONY: run test fast lint types imports docs bench native sanitize clean
+.PHONY: run test fast lint types imports docs bench native sanitize scalesim clean
 
 run: $(NATIVE)
 	$(BIN)/recfunnel run --out $(RUN)
@@ -57,6 +57,17 @@ sanitize: $(INSTALLED)
 	  ASAN_OPTIONS=detect_leaks=0 PYTHONDONTWRITEBYTECODE=1 \
 	  PYTHONPATH=$(SANITIZED)/src:$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
 	  $(BIN)/python -S -m pytest -p no:xdist --capture=no $(SANITIZED_TESTS)
+
+# SCALE-Sim simulates the layers of tests/scalesim anew, in an environment of its own because it needs
+# an older numpy; what it reports must be what is kept there. Where it cannot be had, that is said.
+SCALESIM := build/scalesim
+scalesim:
+	test -x $(SCALESIM)/bin/python || $(PYTHON) -m venv $(SCALESIM)
+	@if timeout 300 $(SCALESIM)/bin/python -m pip install --quiet --disable-pip-version-check \
+	    'scalesim==3.0.0' 'numpy<2.4'; then \
+	  timeout 120 $(SCALESIM)/bin/python tests/scalesim/run_layers.py $(SCALESIM)/layers.csv && \
+	  diff tests/scalesim/layers.csv $(SCALESIM)/layers.csv && echo "SCALE-Sim reports what is kept"; \
+	else echo "skipped: scalesim 3.0.0 cannot be installed here"; fi
 
 # Built without isolation: the build folder native/inplace outlives the installation, so the tools
 # and nanobind's sources have to as well.

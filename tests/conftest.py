@@ -1,4 +1,8 @@
-"""Where tests find real data: RECFUNNEL_DATA, else `../shared/data` beside the repository."""
+"""Where tests find what lies outside the repository.
+
+Real data: RECFUNNEL_DATA, else `../shared/data` beside it. Tables that other simulators computed:
+RECFUNNEL_ORACLES, else `../shared/oracles`.
+"""
 
 import os
 from pathlib import Path
@@ -13,6 +17,16 @@ def real_data() -> Path:
     folder = Path(os.environ.get("RECFUNNEL_DATA", default))
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} does not exist; set RECFUNNEL_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def oracles() -> Path:
+    """Folder of tables other simulators computed; skips the test where there is none."""
+    default = Path(__file__).parents[2] / "shared" / "oracles"
+    folder = Path(os.environ.get("RECFUNNEL_ORACLES", default))
+    if not folder.is_dir():
+        pytest.skip(f"no oracle tables: {folder} does not exist; set RECFUNNEL_ORACLES")
     return folder
 
 
