@@ -1,0 +1,283 @@
+"""A chosen set of paths as a value and a file that schedulers and engines read."""
+
+from pathlib import Path
+
+import msgspec
+
+from recfunnel.core.errors import StorageError, StudyError
+from recfunnel.core.results import ProfileSource, Shortfall
+from recfunnel.core.servable import PathMenu
+from recfunnel.core.spec import Value
+from recfunnel.core.storage import content_hash, read_json, write_json
+from recfunnel.plan.paths.greedy import greedy_mapping
+from recfunnel.plan.paths.problem import PathProblem, PathTarget
+from recfunnel.plan.paths.prune import LeftOut, mib, prune
+from recfunnel.plan.paths.routing import Routing, best_routing, capacity_qps
+from recfunnel.plan.paths.search import BestSet, best_set, quality_objective
+from recfunnel.plan.paths.shortfall import explain_shortfall
+
+
+class PathShare(Value, frozen=True):
+    """How much of a load one path serves.
+
+    Args:
+        path: its name.
+        by_class: share of all queries, for each class of sizes.
+    """
+
+    path: str
+    by_class: tuple[float, ...]
+
+
+class LoadRouting(Value, frozen=True):
+    """The best way to share one load, by expectation; a scheduler decides query by query.
+
+    Args:
+        rate_qps: the load.
+        quality: mean over all queries.
+        shares: of each path.
+        utilisation: (platform, 0 to 1).
+    """
+
+    rate_qps: float
+    quality: float
+    shares: tuple[PathShare, ...]
+    utilisation: tuple[tuple[str, float], ...]
+
+
+class ClassRange(Value, frozen=True):
+    """Which queries a class of sizes holds.
+
+    Args:
+        weight: share of all queries.
+        smallest: candidates.
+        largest: candidates.
+    """
+
+    weight: float
+    smallest: int
+    largest: int
+
+
+class MemoryUse(Value, frozen=True):
+    """Memory the chosen paths take of a platform."""
+
+    platform: str
+    used_bytes: int
+    available_bytes: int
+
+
+class Alternative(Value, frozen=True):
+    """Another way to choose, under the same load.
+
+    Args:
+        name: of the rule.
+        paths: it keeps.
+        quality: mean over the loads; None where it cannot serve them all.
+        capacity_qps: highest load it serves.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    quality: float | None
+    capacity_qps: float
+
+
+class PathPlan(Value, frozen=True):
+    """Which paths to keep ready, and why.
+
+    Args:
+        menu: the chosen paths; None when nothing serves the load, then `shortfall` says why.
+        reason: in words.
+        target: what was asked.
+        classes: of query sizes.
+        quality: expected, mean over the loads; 0 when infeasible.
+        capacity_qps: highest load the chosen paths serve.
+        routing: for each load.
+        memory: of each platform.
+        left_out: every other candidate, with the reason.
+        alternatives: the recalled greedy mapping, and the best single path.
+        source: `measured` when every profile is.
+        shortfall: what is missing when infeasible.
+        content_hash: of all the rest.
+    """
+
+    menu: PathMenu | None
+    reason: str
+    target: PathTarget
+    classes: tuple[ClassRange, ...]
+    quality: float
+    capacity_qps: float
+    routing: tuple[LoadRouting, ...]
+    memory: tuple[MemoryUse, ...]
+    left_out: tuple[LeftOut, ...]
+    alternatives: tuple[Alternative, ...]
+    source: ProfileSource
+    shortfall: Shortfall | None = None
+    content_hash: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.menu is None) == (self.shortfall is None):
+            raise StudyError("a plan of paths either has a menu or says what falls short")
+
+
+def plan_paths(problem: PathProblem) -> PathPlan:
+    """Choose the set of paths of highest expected quality.
+
+    Returns:
+        The plan; one that no set solves has no menu and says what falls short.
+    """
+    kept, dropped = prune(problem)
+    objective = quality_objective(problem)
+    best = best_set(problem, objective, kept)
+    sources = {candidate.path.source for candidate in problem.candidates}
+    plan = PathPlan(
+        menu=None if best is None else _menu(problem, best.chosen),
+        reason="",
+        target=problem.target,
+        classes=tuple(
+            ClassRange(weight=c.weight, smallest=c.sizes[0], largest=c.largest)
+            for c in problem.classes
+        ),
+        quality=0.0 if best is None else best.value,
+        capacity_qps=0.0 if best is None else capacity_qps(problem, best.chosen)[0],
+        routing=() if best is None else _routings(problem, best.chosen),
+        memory=_memory(problem, () if best is None else best.chosen),
+        left_out=(*dropped, *(() if best is None else _not_chosen(problem, best, kept))),
+        alternatives=alternatives(problem),
+        source="measured" if sources == {"measured"} else "modelled",
+        shortfall=explain_shortfall(problem) if best is None else None,
+    )
+    return _sealed(msgspec.structs.replace(plan, reason=_reason(plan)))
+
+
+def alternatives(problem: PathProblem) -> tuple[Alternative, ...]:
+    """The recalled greedy mapping, then the best single path."""
+    singles = [(p,) for p in range(len(problem.candidates)) if problem.fits([p])]
+    greedy = _alternative(problem, "greedy mapping (recalled)", greedy_mapping(problem))
+    if not singles:
+        return (greedy,)
+    found = [_alternative(problem, "best single path", single) for single in singles]
+    return greedy, max(found, key=lambda a: (a.quality or 0.0, a.capacity_qps))
+
+
+def _alternative(problem: PathProblem, name: str, chosen: tuple[int, ...]) -> Alternative:
+    if not chosen:
+        return Alternative(name=name, paths=(), quality=None, capacity_qps=0.0)
+    found = quality_objective(problem)(chosen)
+    return Alternative(
+        name=name,
+        paths=problem.names(chosen),
+        quality=None if found is None else found.value,
+        capacity_qps=capacity_qps(problem, chosen)[0],
+    )
+
+
+def _menu(problem: PathProblem, chosen: tuple[int, ...]) -> PathMenu:
+    return PathMenu(paths=tuple(problem.candidates[p].path for p in chosen))
+
+
+def _routings(problem: PathProblem, chosen: tuple[int, ...]) -> tuple[LoadRouting, ...]:
+    found = [best_routing(problem, chosen, level.rate_qps) for level in problem.target.loads]
+    return tuple(_routing(problem, chosen, routing) for routing in found if routing is not None)
+
+
+def _routing(problem: PathProblem, chosen: tuple[int, ...], routing: Routing) -> LoadRouting:
+    return LoadRouting(
+        rate_qps=routing.rate_qps,
+        quality=routing.quality,
+        shares=tuple(
+            PathShare(path=name, by_class=tuple(routing.shares[p].tolist()))
+            for p, name in zip(chosen, problem.names(chosen), strict=True)
+        ),
+        utilisation=tuple(zip(problem.platforms, routing.utilisation.tolist(), strict=True)),
+    )
+
+
+def _memory(problem: PathProblem, chosen: tuple[int, ...]) -> tuple[MemoryUse, ...]:
+    used = problem.bytes_of(chosen)
+    return tuple(
+        MemoryUse(platform=name, used_bytes=used[name], available_bytes=limit)
+        for name, limit in problem.memory_bytes.items()
+    )
+
+
+def _not_chosen(problem: PathProblem, best: BestSet, kept: tuple[int, ...]) -> tuple[LeftOut, ...]:
+    return tuple(_why_not(problem, best, kept, p) for p in kept if p not in best.chosen)
+
+
+def _why_not(problem: PathProblem, best: BestSet, kept: tuple[int, ...], p: int) -> LeftOut:
+    """What the best set that keeps it would be."""
+    name = problem.names([p])[0]
+    if problem.fits((*best.chosen, p)):
+        words = "there is room for it, but no query is served better by it at this load"
+        return LeftOut(name=name, reason="unused", words=words, quality_with=best.value)
+    forced = best_set(problem, quality_objective(problem), kept, kept=(p,))
+    over = _over(problem, best, p)
+    if forced is None:
+        words = f"{over}; beside it no set of paths serves the load"
+        return LeftOut(name=name, reason="displaced", words=words)
+    loss = best.value - forced.value
+    words = f"{over}; the best set with it has {loss:.2g} less quality"
+    if loss <= 1e-9:
+        words = f"{over}; the best set with it is no better"
+    return LeftOut(name=name, reason="displaced", words=words, quality_with=forced.value)
+
+
+def _over(problem: PathProblem, best: BestSet, p: int) -> str:
+    used = problem.bytes_of((*best.chosen, p))
+    platform = max(used, key=lambda name: used[name] - problem.memory_bytes[name])
+    over = used[platform] - problem.memory_bytes[platform]
+    return f"{mib(over)} more than {platform} has beside what was chosen"
+
+
+def _reason(plan: PathPlan) -> str:
+    if plan.menu is None:
+        assert plan.shortfall is not None, "a plan says what falls short"
+        lack = plan.shortfall
+        return (
+            f"Nothing serves the load: {lack.requirement} would have to be {lack.needed:.4g} "
+            f"{lack.unit}, {lack.available:.4g} is what there is."
+        )
+    names = ", ".join(path.name for path in plan.menu.paths)
+    used = "; ".join(
+        f"{m.platform}: {mib(m.used_bytes)} of {mib(m.available_bytes)}" for m in plan.memory
+    )
+    greedy = plan.alternatives[0]
+    beside = f"The recalled greedy mapping keeps {', '.join(greedy.paths) or 'nothing'} and " + (
+        "cannot serve the load."
+        if greedy.quality is None
+        else f"delivers {greedy.quality:.5f} ({plan.quality - greedy.quality:+.2g} for ours)."
+    )
+    return (
+        f"{names} deliver an expected quality of {plan.quality:.5f} at the load and carry up to "
+        f"{plan.capacity_qps:.4g} queries/s ({used}). {beside}"
+    )
+
+
+def _sealed(plan: PathPlan) -> PathPlan:
+    blank = msgspec.structs.replace(plan, content_hash="")
+    return msgspec.structs.replace(plan, content_hash=content_hash(blank))
+
+
+def save_path_plan(path: Path, plan: PathPlan) -> None:
+    """Store a plan as JSON, whole or not at all.
+
+    Raises:
+        StorageError: no space, no permission.
+    """
+    write_json(path, plan)
+
+
+def load_path_plan(path: Path) -> PathPlan:
+    """Read what `save_path_plan` wrote.
+
+    Raises:
+        StorageError: missing, damaged, or changed since it was made.
+    """
+    plan = read_json(path, PathPlan)
+    if _sealed(plan) != plan:
+        raise StorageError(
+            f"{path} was changed after it was made: its content hash does not match; plan again"
+        )
+    return plan
