@@ -10,11 +10,13 @@ from typing import NoReturn
 import cyclopts
 from rich.console import Console
 
+from recfunnel.cli.accel import app as accel
 from recfunnel.cli.bench import app as bench
 from recfunnel.cli.explain import explain
 from recfunnel.cli.verbs import app
 from recfunnel.core.errors import RecfunnelError
 
+app.command(accel)
 app.command(bench)
 app.command(explain)
 

@@ -1,0 +1,8 @@
+"""`recfunnel accel`: parts of the simulated accelerator, fed with one's own tables."""
+
+from cyclopts import App
+
+from recfunnel.cli.accel_cache import cache
+
+app = App(name="accel", help="Parts of the simulated accelerator, fed with your own tables.")
+app.command(cache)
