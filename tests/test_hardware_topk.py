@@ -83,6 +83,30 @@ def test_passes_what_counting_by_hand_passes(
         assert run.drain_cycles[query] == -(-n // lanes)
 
 
+@settings(deadline=None)
+@given(score_tables, some_edges, st.sampled_from(["global", "quota", "running"]), st.data())
+def test_rows_of_different_lengths_pass_as_if_alone(
+    scores: np.ndarray, edges: tuple[float, ...], policy: str, data: st.DataObject
+) -> None:
+    n = scores.shape[1]
+    k, parts = data.draw(st.integers(1, n)), data.draw(st.integers(1, min(n, 3)))
+    lengths = np.array([data.draw(st.integers(parts, n)) for _ in scores])
+    topk = TopKFilter(edges=edges, policy=policy, sub_batches=parts, truncate="arrival")
+    run = filter_scores(topk, scores, k, lengths=lengths)
+    for query, length in enumerate(lengths):
+        alone = filter_scores(topk, scores[[query], :length], min(k, length))
+        np.testing.assert_array_equal(run.passed[query, :length], alone.passed[0])
+        assert not run.passed[query, length:].any()
+        assert run.cycles[query] == alone.cycles[0]
+        assert run.num_outside[query] == alone.num_outside[0]
+
+
+def test_bad_lengths_are_said() -> None:
+    for lengths in ([5], [-1], [1, 1]):
+        with pytest.raises(StudyError, match="need a length of 0 to 4 each"):
+            filter_scores(LINEAR[16], np.ones((1, 4)), 1, lengths=np.array(lengths))
+
+
 def by_hand(
     bins: list[int], k: int, ends: list[int], policy: str, top: int
 ) -> tuple[set[int], int]:

@@ -116,7 +116,15 @@ class ScoreBook:
         Raises:
             StudyError: a stage's model has no scores, or the first stage does not read C columns.
         """
-        earned = self._gains * metrics.discounts(self.ranks(pipeline), self.k)
+        return self.ndcg_of_ranks(self.ranks(pipeline))
+
+    def ndcg_of_ranks(self, ranks: IntArray) -> DoubleArray:
+        """NDCG@k of each judged query (J,), from where its relevant columns were shown.
+
+        Args:
+            ranks: (V,), as `ranks` gives them: 1 and up, 0 for not shown.
+        """
+        earned = self._gains * metrics.discounts(ranks, self.k)
         return self.judged.total(earned) / self._ideal
 
     def each_ndcg(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recfunnel.core.arrays import BoolArray, IntArray
+from recfunnel.core.arrays import BoolArray, FloatArray, IntArray
 from recfunnel.core.errors import StudyError
 from recfunnel.core.model import ScoreTable
 from recfunnel.core.pipeline import Pipeline, Stage
@@ -86,6 +86,15 @@ class Funnel:
     def cached_bytes(self) -> int:
         """Held between calls, at most `cache_bytes`."""
         return self._cache.held_bytes
+
+    def scores(self, model: str) -> FloatArray:
+        """(Q, C), a model's scores of all queries, as stored.
+
+        Raises:
+            StudyError: the model has no scores.
+        """
+        self._lists.check((model,))
+        return self._lists.scores(model)
 
     def front_places(self, model: str) -> Ranks:
         """(V,), place (0 is best) of each relevant column in one model's list of all columns.

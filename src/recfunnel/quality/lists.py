@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from recfunnel.core.arrays import FloatArray
 from recfunnel.core.errors import InvalidInput, StudyError
 from recfunnel.core.model import ScoreTable, check_scores
 from recfunnel.quality import kernels
@@ -62,6 +63,10 @@ class ModelLists:
             if model not in self._tables:
                 known = ", ".join(self._tables)
                 raise StudyError(f"{model!r} has no stored scores; known: {known}; score it first")
+
+    def scores(self, model: str) -> FloatArray:
+        """(Q, C), the scores of all queries, as stored."""
+        return self._tables[model].scores
 
     def order(self, model: str) -> Ranks:
         """(J, C), columns from best to worst, excluded ones last."""

@@ -12,8 +12,8 @@ from recfunnel.quality.kernels import Ranks, invert, rank_type
 from recfunnel.quality.threads import RowThreads
 
 _QUERIES_A_SORT = 128
-_HIGH_HALF = np.uint64(0xFFFFFFFF00000000)
-_LOW_HALF = np.uint64(0x00000000FFFFFFFF)
+HIGH_HALF = np.uint64(0xFFFFFFFF00000000)
+LOW_HALF = np.uint64(0x00000000FFFFFFFF)
 
 
 def order_columns(judged: JudgedQueries, scores: FloatArray, threads: RowThreads) -> Ranks:
@@ -35,9 +35,9 @@ def order_columns(judged: JudgedQueries, scores: FloatArray, threads: RowThreads
             keys = sort_keys(scores[judged.queries[rows]])
             excluded = judged.excluded.take(rows)
             # No finite score has this high half, so nothing allowed comes after.
-            keys[excluded.row_ids(), excluded.values] |= _HIGH_HALF
+            keys[excluded.row_ids(), excluded.values] |= HIGH_HALF
             keys.sort(axis=1)
-            order[rows] = keys & _LOW_HALF
+            order[rows] = keys & LOW_HALF
 
     threads.run(sort_rows, len(judged))
     return order

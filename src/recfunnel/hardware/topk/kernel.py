@@ -1,6 +1,6 @@
 """Compiled loop of the filter: one query's scores stream through it.
 
-Letters: Q queries, n candidates, B bins, P phases (a phase ends in a walk over the bins).
+Letters: Q queries, n candidates, B bins. A phase ends in a walk over the bins.
 """
 
 from collections.abc import Callable
@@ -17,15 +17,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 SPILL, RAISE, DROP = 0, 1, 2
 NONE, ARRIVAL, BINS, EXACT = 0, 1, 2, 3
 
+GLOBAL, QUOTA, RUNNING = 0, 1, 2
+
 COUNTS = (
-    *("walked", "drained", "kept", "passed", "sorted"),
+    *("filled", "walked", "drained", "kept", "passed", "sorted"),
     *("scanned", "high_water", "spilled", "lost"),
 )
-"""Columns of what the loop counts, one row a query. `drained`: buffer entries; `kept`: those of
-them at or above the threshold; `sorted`: entries times merge passes over them; `scanned`: entries
-looked at to make room."""
+"""Columns of what the loop counts, one row a query. `filled`: cycles of taking scores; `drained`:
+buffer entries; `kept`: those of them at or above the threshold; `sorted`: entries times merge
+passes over them; `scanned`: entries looked at to make room."""
 
-WALKED, DRAINED, KEPT, PASSED, SORTED, SCANNED, HIGH_WATER, SPILLED, LOST = range(9)
+FILLED, WALKED, DRAINED, KEPT, PASSED, SORTED, SCANNED, HIGH_WATER, SPILLED, LOST = range(10)
 
 
 def compiled(function: F) -> F:
@@ -37,16 +39,16 @@ def compiled(function: F) -> F:
 def stream(
     bins: NDArray[np.int16],
     codes: NDArray[np.int32],
-    ends: IntArray,
-    targets: IntArray,
-    forget: bool,
-    most: int,
+    lengths: IntArray,
+    wanted: int,
+    policy: int,
+    sub_batches: int,
+    margin: float,
     num_bins: int,
     room: int,
     overflow: int,
     truncate: int,
-    start: int,
-    stop: int,
+    lanes: int,
     passed: BoolArray,
     counted: IntArray,
 ) -> None:
@@ -55,38 +57,58 @@ def stream(
     Args:
         bins: (Q, n), bin of each score; -1 for one that is not to be buffered.
         codes: (Q, n), the scores as the filter holds them.
-        ends: (P,), one after the last candidate of each phase.
-        targets: (P,), how many each phase walks to.
-        forget: counters begin anew after each phase.
-        most: passed on in all phases together, where arrival cuts.
+        lengths: (Q,), how many of each row are candidates, from the left.
+        wanted: k; all of a query that has fewer.
+        policy: GLOBAL, QUOTA or RUNNING.
+        sub_batches: runs, cut as a pipeline cuts its columns.
+        margin: of RUNNING.
         num_bins: B.
         room: entries of the buffer.
         overflow: SPILL, RAISE or DROP.
         truncate: NONE, ARRIVAL, BINS or EXACT.
-        start: first query.
-        stop: one after the last query.
+        lanes: scores taken a cycle.
         passed: (Q, n), written.
-        counted: (Q, 9), written: `COUNTS`.
+        counted: (Q, 10), written: `COUNTS`.
     """
     counters = np.zeros(num_bins, np.int64)
     buffer = np.empty(bins.shape[1], np.int64)
-    for query in range(start, stop):
+    for query in range(bins.shape[0]):
         row, row_codes = bins[query], codes[query]
         counts, goes = counted[query], passed[query]
         counts[:] = 0
         goes[:] = False
         counters[:] = 0
-        first, total = 0, 0
-        for phase in range(ends.size):
-            target = targets[phase]
-            if forget:
+        length = lengths[query]
+        k = min(wanted, length)
+        first, held = 0, 0
+        for part in range(sub_batches):
+            end = (part + 1) * length // sub_batches
+            counts[FILLED] += -(-(end - first) // lanes)
+            target, limit = k, k
+            if policy == QUOTA:
                 counters[:] = 0
-            held = _fill(row, first, ends[phase], target, counters, buffer, room, overflow, counts)
+                target = limit = -(-k // sub_batches)
+            elif policy == RUNNING:
+                target = _so_far(k, margin * end / max(length, 1))
+                limit = k - counts[PASSED]
+            held = _fill(row, first, end, target, counters, buffer, held, room, overflow, counts)
+            first = end
+            if policy == GLOBAL and part + 1 < sub_batches:
+                continue
             threshold = _walk(counters, target, counts)
-            limit = target if truncate != ARRIVAL or forget else most - total
-            total += _pass(row, row_codes, buffer, held, threshold, limit, truncate, goes, counts)
-            first = ends[phase]
-        counts[PASSED] = total
+            counts[PASSED] += _pass(
+                row, row_codes, buffer, held, threshold, limit, truncate, goes, counts
+            )
+            held = 0
+
+
+@compiled
+def _so_far(k: int, share: float) -> int:
+    """What a carried threshold walks to after so large a share of the candidates."""
+    if share >= 1.0:
+        return k
+    # k * share is often whole; rounding must not make it one more.
+    return max(1, int(np.ceil(k * share - 1e-9)))
 
 
 @compiled
@@ -97,12 +119,12 @@ def _fill(
     target: int,
     counters: IntArray,
     buffer: IntArray,
+    held: int,
     room: int,
     overflow: int,
     counts: IntArray,
 ) -> int:
-    """Count and buffer a phase's scores; returns how many are buffered, spilled ones included."""
-    held = 0
+    """Count and buffer a run's scores; returns how many are buffered, spilled ones included."""
     threshold, at_least = 0, counters.sum()
     for i in range(first, end):
         b = row[i]

@@ -3,7 +3,6 @@
 Letters: Q queries, n candidates in the order they arrive, B bins.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from recfunnel.hardware.topk import kernel
 from recfunnel.hardware.topk.bins import codes_of, edge_codes
 from recfunnel.hardware.topk.filter import TopKFilter
 
+_POLICY = {"global": kernel.GLOBAL, "quota": kernel.QUOTA, "running": kernel.RUNNING}
 _OVERFLOW = {"spill": kernel.SPILL, "raise": kernel.RAISE, "drop": kernel.DROP}
 _TRUNCATE = {
     "none": kernel.NONE,
@@ -42,7 +42,7 @@ class FilterRun:
         num_spilled: int64 (Q,), entries that went to DRAM.
         num_lost: int64 (Q,), scores that found no room, or had to leave theirs to better ones.
         num_below: int64 (Q,), not above the least score.
-        share_outside: of all scores, outside the range that the filter tells apart.
+        num_outside: int64 (Q,), outside the range that the filter tells apart, held at its ends.
     """
 
     passed: BoolArray
@@ -56,7 +56,7 @@ class FilterRun:
     num_spilled: IntArray
     num_lost: IntArray
     num_below: IntArray
-    share_outside: float
+    num_outside: IntArray
 
     @property
     def cycles(self) -> IntArray:
@@ -65,7 +65,13 @@ class FilterRun:
         return self.fill_cycles + self.stall_cycles + after
 
 
-def filter_scores(topk: TopKFilter, scores: NDArray[np.floating[Any]], k: int) -> FilterRun:
+def filter_scores(
+    topk: TopKFilter,
+    scores: NDArray[np.floating[Any]],
+    k: int,
+    *,
+    lengths: IntArray | None = None,
+) -> FilterRun:
     """Let the scores of Q queries stream through a filter.
 
     Without a least score, a lossy buffer or a cut, and with policy `global` (or `running` of
@@ -76,59 +82,60 @@ def filter_scores(topk: TopKFilter, scores: NDArray[np.floating[Any]], k: int) -
         topk: the filter.
         scores: float (Q, n), finite, higher is better.
         k: how many are wanted, 1 to n.
+        lengths: int64 (Q,), 0 to n, how many of each row are candidates, from the left, where that
+            differs; of a query with fewer than k all are wanted.
 
     Returns:
         What it did.
 
     Raises:
-        StudyError: k is below 1 or above n, fewer candidates than sub-batches, or a buffer that
-            throws out what does not fit and cannot hold k.
+        StudyError: k is below 1 or above n, fewer candidates than sub-batches, a length outside
+            its range, or a buffer that throws out what does not fit and cannot hold k.
         InvalidInput: scores of another shape, or one that is not finite.
     """
     check_scores(scores)
     num_queries, num_candidates = scores.shape
     _check_k(topk, k, num_candidates)
+    if lengths is None:
+        lengths = np.full(num_queries, num_candidates, np.int64)
+    elif lengths.shape != (num_queries,) or lengths.min() < 0 or lengths.max() > num_candidates:
+        raise StudyError(f"{num_queries} queries need a length of 0 to {num_candidates} each")
     codes = codes_of(scores, topk.score_bits, topk.low, topk.high)
-    edges = edge_codes(np.array(topk.edges), topk.score_bits, topk.low, topk.high)
-    bins = np.searchsorted(edges, codes, side="right").astype(np.int16)
+    bins = bins_of(topk, codes)
     if topk.min_score is not None:
         bins[scores <= topk.min_score] = -1
-    runs = _run_ends(topk, num_candidates)
-    ends = runs[-1:] if topk.policy == "global" else runs
     passed = np.empty(scores.shape, np.bool_)
     counted = np.empty((num_queries, len(kernel.COUNTS)), np.int64)
     kernel.stream(
         bins,
         codes,
-        ends,
-        _targets(topk, k, ends),
-        topk.policy == "quota",
+        lengths,
         k,
+        _POLICY[topk.policy],
+        topk.sub_batches,
+        topk.margin,
         topk.num_bins,
         topk.buffer_entries or num_candidates,
         _OVERFLOW[topk.overflow],
         _TRUNCATE[topk.truncate],
-        0,
-        num_queries,
+        topk.lanes,
         passed,
         counted,
     )
-    found = dict(zip(kernel.COUNTS, counted.T, strict=True))
-    fill = int(np.sum(-(-np.diff(runs, prepend=0) // topk.lanes)))
+    offered = np.arange(num_candidates) < lengths[:, np.newaxis]
+    outside = offered & ((scores < topk.low) | (scores >= topk.high))
     return FilterRun(
         passed=passed,
-        num_passed=found["passed"],
-        fill_cycles=np.full(num_queries, fill, np.int64),
-        walk_cycles=found["walked"],
-        drain_cycles=_by_lanes(found["drained" if topk.drain == "scan" else "kept"], topk),
-        sort_cycles=_by_lanes(found["sorted"], topk),
-        stall_cycles=_by_lanes(found["scanned"], topk),
-        high_water=found["high_water"],
-        num_spilled=found["spilled"],
-        num_lost=found["lost"],
-        num_below=np.count_nonzero(bins < 0, axis=1),
-        share_outside=float(np.mean((scores < topk.low) | (scores >= topk.high))),
+        num_below=np.count_nonzero((bins < 0) & offered, axis=1),
+        num_outside=np.count_nonzero(outside, axis=1),
+        **_counts(topk, counted),
     )
+
+
+def bins_of(topk: TopKFilter, codes: NDArray[np.int32]) -> NDArray[np.int16]:
+    """The bin of each score as the filter holds it, the shape of `codes`."""
+    edges = edge_codes(np.array(topk.edges), topk.score_bits, topk.low, topk.high)
+    return np.searchsorted(edges, codes, side="right").astype(np.int16)
 
 
 def recall(passed: BoolArray, scores: NDArray[np.floating[Any]], k: int) -> DoubleArray:
@@ -172,7 +179,7 @@ def _check_k(topk: TopKFilter, k: int, num_candidates: int) -> None:
         )
     if topk.sub_batches > num_candidates:
         raise StudyError(f"{num_candidates} candidates cannot come in {topk.sub_batches} runs")
-    wanted = math.ceil(k / topk.sub_batches) if topk.policy == "quota" else k
+    wanted = -(-k // topk.sub_batches) if topk.policy == "quota" else k
     if topk.overflow == "raise" and (topk.buffer_entries or num_candidates) < wanted:
         raise StudyError(
             f"a buffer of {topk.buffer_entries} entries cannot hold the {wanted} that are wanted; "
@@ -180,24 +187,18 @@ def _check_k(topk: TopKFilter, k: int, num_candidates: int) -> None:
         )
 
 
-def _run_ends(topk: TopKFilter, num_candidates: int) -> IntArray:
-    """One after the last candidate of each sub-batch, cut as a pipeline cuts its columns."""
-    numbers = np.arange(1, topk.sub_batches + 1, dtype=np.int64)
-    return numbers * num_candidates // topk.sub_batches
-
-
-def _targets(topk: TopKFilter, k: int, ends: IntArray) -> IntArray:
-    """How many each phase walks to."""
-    if topk.policy == "global":
-        return np.array([k], np.int64)
-    if topk.policy == "quota":
-        return np.full(ends.size, -(-k // topk.sub_batches), np.int64)
-    share = np.minimum(topk.margin * ends / ends[-1], 1.0)
-    # k s / n is often whole; rounding must not make it one more.
-    targets: IntArray = np.maximum(np.ceil(k * share - 1e-9), 1).astype(np.int64)
-    return targets
-
-
-def _by_lanes(entries: IntArray, topk: TopKFilter) -> IntArray:
-    quotient: IntArray = -(-entries // topk.lanes)
-    return quotient
+def _counts(topk: TopKFilter, counted: IntArray) -> dict[str, IntArray]:
+    """What the loop counted, entries as cycles."""
+    found = dict(zip(kernel.COUNTS, counted.T, strict=True))
+    read = found["drained" if topk.drain == "scan" else "kept"]
+    return {
+        "num_passed": found["passed"],
+        "fill_cycles": found["filled"],
+        "walk_cycles": found["walked"],
+        "drain_cycles": -(-read // topk.lanes),
+        "sort_cycles": -(-found["sorted"] // topk.lanes),
+        "stall_cycles": -(-found["scanned"] // topk.lanes),
+        "high_water": found["high_water"],
+        "num_spilled": found["spilled"],
+        "num_lost": found["lost"],
+    }
