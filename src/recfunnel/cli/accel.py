@@ -3,6 +3,10 @@
 from cyclopts import App
 
 from recfunnel.cli.accel_cache import cache
+from recfunnel.cli.accel_cycles import cycles
+from recfunnel.cli.accel_topk import topk
 
 app = App(name="accel", help="Parts of the simulated accelerator, fed with your own tables.")
 app.command(cache)
+app.command(cycles)
+app.command(topk)

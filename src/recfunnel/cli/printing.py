@@ -1,5 +1,6 @@
-"""What commands print on standard output: lines, tables and JSON."""
+"""What commands print on standard output: lines, tables, JSON and CSV."""
 
+import csv
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,6 +34,13 @@ def readable(key: str, value: object) -> str:
 def emit_json(value: object) -> None:
     """Print any value as JSON."""
     sys.stdout.write(to_json(value).decode())
+
+
+def emit_csv(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as CSV under the first row's keys."""
+    writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def terminal() -> Console:
