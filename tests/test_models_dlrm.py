@@ -94,6 +94,22 @@ class TestNoDense(ModelContract):
     spec = DLRM(embedding_dim=4, bottom=(6,), top=(7,), without=("year", "price", "activity"))
 
 
+class TestConcat(ModelContract):
+    spec = DLRM(embedding_dim=4, bottom=(6, 5), top=(7, 3), interaction="concat")
+
+
+class TestConcatOfItems(ModelContract):
+    spec = DLRM(
+        embedding_dim=4, bottom=(6,), top=(7,), interaction="concat", without=("activity", "user")
+    )
+
+
+class TestConcatOfContext(ModelContract):
+    spec = DLRM(
+        embedding_dim=4, bottom=(6,), top=(7,), interaction="concat", without=("year", "price")
+    )
+
+
 class TestRowsThatAreItems(ModelContract):
     """Criteo: nothing is known of the context, every row is an item of its own."""
 

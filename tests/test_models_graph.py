@@ -11,12 +11,19 @@ from hypothesis import strategies as st
 
 from recfunnel.compile.evaluate import evaluate
 from recfunnel.compile.load import load_graph
+from recfunnel.core.codes import PrimeModulus
 from recfunnel.core.features import Feature, FeatureSchema
 from recfunnel.models.base import ModelSpec, as_tensor, to_tensors
 from recfunnel.models.checkpoint import save_checkpoint
 from recfunnel.models.dlrm import DLRM
 from recfunnel.models.ease import EASE
 from recfunnel.models.embeddings.base import EmbeddingSpec
+from recfunnel.models.embeddings.dhe import DHE, Decoder
+from recfunnel.models.embeddings.hashed import Hashed
+from recfunnel.models.embeddings.hybrid import Hybrid
+from recfunnel.models.embeddings.per_feature import BySize, PerFeature
+from recfunnel.models.embeddings.quotient_remainder import QuotientRemainderTables
+from recfunnel.models.embeddings.table import Table
 from recfunnel.models.matrix_factorisation import MatrixFactorisation
 from recfunnel.models.module import Module
 from recfunnel.models.neumf import NeuMF
@@ -57,9 +64,40 @@ def schemas(draw: st.DrawFn) -> FeatureSchema:
     )
 
 
+SMALL_DHE = DHE(
+    codes=PrimeModulus(num_codes=6, values="gaussian"),
+    decoder=Decoder(hidden=(5,), activation="mish", output="sigmoid", batch_norm=True),
+)
+EMBEDDINGS: st.SearchStrategy[EmbeddingSpec] = st.sampled_from(
+    [
+        Table(),
+        SMALL_DHE,
+        Hybrid(second=SMALL_DHE),
+        Hybrid(first=Hashed(num_rows=3), second=Hybrid(second=Table())),
+        QuotientRemainderTables(num_remainders=2, min_ids=1),
+        PerFeature(default=Table(), of={"item": Hybrid(second=SMALL_DHE), "user": SMALL_DHE}),
+        BySize(large=SMALL_DHE, min_ids=6),
+    ]
+)
+
+
 SPECS: st.SearchStrategy[ModelSpec] = st.one_of(
-    st.builds(DLRM, embedding_dim=DIMS, bottom=WIDTHS, top=HIDDEN),
-    st.builds(NeuMF, mf_dim=DIMS, mlp_dim=DIMS, hidden=HIDDEN, use_features=st.booleans()),
+    st.builds(
+        DLRM,
+        embedding_dim=DIMS,
+        bottom=WIDTHS,
+        top=HIDDEN,
+        embedding=EMBEDDINGS,
+        interaction=st.sampled_from(["dot", "concat"]),
+    ),
+    st.builds(
+        NeuMF,
+        mf_dim=DIMS,
+        mlp_dim=DIMS,
+        hidden=HIDDEN,
+        use_features=st.booleans(),
+        embedding=EMBEDDINGS,
+    ),
     st.builds(MatrixFactorisation, num_factors=DIMS, item_bias=st.booleans()),
     st.builds(EASE, rating_weights=st.sampled_from([(), (0.2, 0.3), (0.1, 0.5, 1.0, 1.2)])),
     st.builds(Popularity),
@@ -70,6 +108,7 @@ SPECS: st.SearchStrategy[ModelSpec] = st.one_of(
         use_history=st.booleans(),
         use_context_id=st.booleans(),
         factor_dim=st.integers(0, 3),
+        embedding=EMBEDDINGS,
     ),
 )
 
@@ -88,7 +127,7 @@ def check_equal(
     extra = others if num_score_inputs else None
 
     with torch.no_grad():
-        expected = module(
+        expected = module.eval()(
             to_tensors(context),
             to_tensors(items),
             torch.from_numpy(candidates),

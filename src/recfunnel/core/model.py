@@ -21,6 +21,8 @@ class ModelCost(Value, frozen=True):
             candidates it has; 0 where a model does not state them.
         reads_per_item: rows that `read_bytes_per_item` is spread over; a platform reads whole lines
             of its memory for each. 0 where a model does not state them.
+        hash_operations_per_query: integer operations to hash the context's ids, stated apart.
+        hash_operations_per_item: to hash a candidate's ids.
     """
 
     flops_per_query: float
@@ -29,6 +31,8 @@ class ModelCost(Value, frozen=True):
     parameter_bytes: int
     read_bytes_per_query: float = 0.0
     reads_per_item: float = 0.0
+    hash_operations_per_query: float = 0.0
+    hash_operations_per_item: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -12,7 +12,7 @@ msgspec tag, and is registered:
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -45,7 +45,7 @@ def with_suggestion(message: str, cls: type) -> str:
     choice = re.search(r"Invalid enum value '[^']*' - at `\$\.([^`]+)`", message)
     if choice:
         parents, _, last = choice.group(1).rpartition(".")
-        choices = get_args(_field_types(_inner_class(cls, parents)).get(last))
+        choices = _choices(_field_types(_inner_class(cls, parents)).get(last))
         return f"{message}; known: {', '.join(map(str, choices))}" if choices else message
     found = re.search(r"unknown field `([^`]+)`(?: - at `\$\.([^`]+)`)?", message)
     if not found:
@@ -55,6 +55,13 @@ def with_suggestion(message: str, cls: type) -> str:
     close = difflib.get_close_matches(found.group(1), known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
     return f"{message}; {hint}"
+
+
+def _choices(annotated: object) -> tuple[Any, ...]:
+    """What a `Literal` allows, also one among other types."""
+    if get_origin(annotated) is Literal:
+        return get_args(annotated)
+    return tuple(choice for part in get_args(annotated) for choice in _choices(part))
 
 
 def _inner_class(cls: type, path: str) -> type:

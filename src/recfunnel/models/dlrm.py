@@ -7,9 +7,9 @@ from recfunnel.core.model import ModelCost
 from recfunnel.core.spec import Spec
 from recfunnel.models.base import ModelSpec, models
 from recfunnel.models.dlrm_graph import dlrm_graph
-from recfunnel.models.dlrm_network import DLRMNetwork, DLRMShape, dlrm_shape
-from recfunnel.models.embeddings.base import EmbeddingSpec
-from recfunnel.models.embeddings.table import FLOAT_BYTES, Table
+from recfunnel.models.dlrm_network import DLRMNetwork, DLRMShape, Interaction, dlrm_shape
+from recfunnel.models.embeddings.base import FLOAT_BYTES, EmbeddingSpec
+from recfunnel.models.embeddings.table import Table
 from recfunnel.models.layers import macs
 from recfunnel.models.refusals import refuse_score_inputs
 from recfunnel.models.vectors import feature_bytes, vectors_cost
@@ -17,12 +17,13 @@ from recfunnel.models.vectors import feature_bytes, vectors_cost
 
 @models.register
 class DLRM(Spec, ModelSpec, frozen=True, tag="dlrm"):
-    """Embeddings, a bottom network for the dense features, all pair dots, a top network.
+    """Embeddings, a bottom network for the dense features, an interaction, a top network.
 
-    Every categorical and multi-valued feature gives a vector, and so does the bottom network where
-    the schema has dense features. The top network reads the bottom vector and the dots of all
-    unordered pairs of different vectors (the true width, 351 + d for Criteo). Both networks use
-    ReLU, the bottom one after its last layer too; the score is a logit.
+    Every categorical and multi-valued feature gives a vector (or several, as its representation
+    says), and so does the bottom network where the schema has dense features. With the interaction
+    `dot` the top network reads the bottom vector and the dots of all unordered pairs of different
+    vectors (the true width, 351 + d for Criteo), with `concat` all vectors side by side (27 d).
+    Both networks use ReLU, the bottom one after its last layer too; the score is a logit.
 
     Args:
         embedding_dim: d.
@@ -30,6 +31,7 @@ class DLRM(Spec, ModelSpec, frozen=True, tag="dlrm"):
         top: widths of the top network's hidden layers, at least one.
         without: names of features it does not read.
         embedding: representation of ids.
+        interaction: of the vectors; MP-Rec's code has `concat`, DLRM's own is `dot`.
     """
 
     embedding_dim: int = 16
@@ -37,6 +39,7 @@ class DLRM(Spec, ModelSpec, frozen=True, tag="dlrm"):
     top: tuple[int, ...] = (64,)
     without: tuple[str, ...] = ()
     embedding: EmbeddingSpec = Table()
+    interaction: Interaction = "dot"
 
     def __post_init__(self) -> None:
         if not self.top or min(self.embedding_dim, *self.bottom, *self.top) < 1:
@@ -72,16 +75,32 @@ class DLRM(Spec, ModelSpec, frozen=True, tag="dlrm"):
             parameter_bytes=FLOAT_BYTES * shape.num_dense_parameters
             + context.parameter_bytes
             + items.parameter_bytes,
+            read_bytes_per_query=FLOAT_BYTES * shape.num_dense_parameters
+            + context.weight_bytes
+            + items.weight_bytes,
+            reads_per_item=items.rows_per_lookup + 1,
+            hash_operations_per_query=context.hash_operations_per_lookup,
+            hash_operations_per_item=items.hash_operations_per_lookup,
         )
 
     def _shape(self, schema: FeatureSchema) -> DLRMShape:
-        return dlrm_shape(schema, self.without, self.embedding_dim, self.bottom, self.top)
+        return dlrm_shape(
+            schema,
+            self.without,
+            self.embedding,
+            embedding_dim=self.embedding_dim,
+            bottom=self.bottom,
+            top=self.top,
+            interaction=self.interaction,
+        )
 
     def _macs(self, shape: DLRMShape) -> tuple[int, int]:
         """Multiply-adds once a query, and for each candidate."""
         d, bottom = self.embedding_dim, (*self.bottom, self.embedding_dim)
-        once = shape.dense_context * bottom[0] + shape.context_pairs * d
-        each = shape.dense_items * bottom[0] + (shape.item_pairs + shape.mixed_pairs) * d
+        once, each = shape.dense_context * bottom[0], shape.dense_items * bottom[0]
+        if self.interaction == "dot":
+            once += shape.context_pairs * d
+            each += (shape.item_pairs + shape.mixed_pairs) * d
         if shape.side == "context":
             once += macs(bottom)
         elif shape.side != "none":

@@ -30,11 +30,39 @@ def dlrm_graph(
     bottom = _bottom(graph, shape, schema, without)
 
     def vectors(side: Side, name: str) -> list[int]:
-        own = add_vectors(graph, schema, side, without, embedding, name)
+        own = add_vectors(graph, schema, side, without, embedding, name, d)
         return [bottom, *own] if bottom is not None and shape.side == BOTTOM_OF[side] else own
 
     context = vectors("context", "context_vectors")
     items = vectors("candidate", "item_vectors")
+    interacted = _vectors if shape.interaction == "concat" else _dots
+    first = add_split_linear(graph, "top_first", **interacted(graph, shape, context, items, bottom))
+    if first is None:
+        return None
+    return graph.finish(add_after_first(graph, first, "top_rest", len(shape.top) - 1))
+
+
+def _vectors(
+    _graph: GraphBuilder,
+    shape: DLRMShape,
+    context: list[int],
+    items: list[int],
+    bottom: int | None,
+) -> dict[str, list[int]]:
+    """What the top network reads of each side and of the pair: all vectors."""
+    mixed = [bottom] if bottom is not None and shape.side == "mixed" else []
+    return {"context": context, "items": items, "mixed": mixed}
+
+
+def _dots(
+    graph: GraphBuilder,
+    shape: DLRMShape,
+    context: list[int],
+    items: list[int],
+    bottom: int | None,
+) -> dict[str, list[int]]:
+    """What the top network reads of each side and of the pair: the bottom vector and all dots."""
+    d = shape.embedding_dim
     inputs: dict[str, list[int]] = {"context": [], "items": [], "mixed": []}
     if bottom is not None:
         inputs[shape.side].append(bottom)
@@ -52,10 +80,7 @@ def dlrm_graph(
         cross([bottom], context)
         cross(items, [bottom])
     cross(items, context)
-    first = add_split_linear(graph, "top_first", **inputs)
-    if first is None:
-        return None
-    return graph.finish(add_after_first(graph, first, "top_rest", len(shape.top) - 1))
+    return inputs
 
 
 BOTTOM_OF = {"context": "context", "candidate": "items"}

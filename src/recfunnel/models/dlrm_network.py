@@ -16,10 +16,16 @@ from recfunnel.core.features import FeatureSchema, Side
 from recfunnel.models.base import RankingModel, TensorFeatures
 from recfunnel.models.embeddings.base import EmbeddingSpec
 from recfunnel.models.layers import SplitLinear, after_first, num_parameters
-from recfunnel.models.vectors import FeatureVectors, dense_columns, take_columns, used
+from recfunnel.models.vectors import (
+    FeatureVectors,
+    dense_columns,
+    features_with_ids,
+    take_columns,
+    used,
+)
 
 BottomSide = Literal["context", "items", "mixed", "none"]
-
+Interaction = Literal["dot", "concat"]
 
 SIDES: tuple[Side, Side] = ("context", "candidate")
 
@@ -36,6 +42,7 @@ class DLRMShape:
         dense_items: dense features of the item.
         num_context: U, vectors of the context, the bottom vector included if it is one.
         num_items: V, likewise.
+        interaction: what the top network reads: dots of pairs of vectors, or the vectors.
     """
 
     embedding_dim: int
@@ -45,6 +52,7 @@ class DLRMShape:
     dense_items: int
     num_context: int
     num_items: int
+    interaction: Interaction = "dot"
 
     @property
     def side(self) -> BottomSide:
@@ -70,17 +78,22 @@ class DLRMShape:
     @property
     def top_context(self) -> int:
         """Inputs of the top network that depend on the context alone."""
+        if self.interaction == "concat":
+            return self.num_context * self.embedding_dim
         return self.context_pairs + self.embedding_dim * (self.side == "context")
 
     @property
     def top_items(self) -> int:
         """Inputs of the top network that depend on the item alone."""
+        if self.interaction == "concat":
+            return self.num_items * self.embedding_dim
         return self.item_pairs + self.embedding_dim * (self.side == "items")
 
     @property
     def top_mixed(self) -> int:
         """Inputs of the top network that depend on both."""
-        return self.mixed_pairs + self.embedding_dim * (self.side == "mixed")
+        dots = self.mixed_pairs if self.interaction == "dot" else 0
+        return dots + self.embedding_dim * (self.side == "mixed")
 
     @property
     def num_dense_parameters(self) -> int:
@@ -104,25 +117,30 @@ def bottom_side(dense_context: int, dense_items: int) -> BottomSide:
 def dlrm_shape(
     schema: FeatureSchema,
     without: tuple[str, ...],
+    embedding: EmbeddingSpec,
+    *,
     embedding_dim: int,
     bottom: tuple[int, ...],
     top: tuple[int, ...],
+    interaction: Interaction,
 ) -> DLRMShape:
     """Lay a DLRM out on a schema.
 
     Args:
         schema: features.
         without: names of those it does not read.
+        embedding: says how many vectors each feature has.
         embedding_dim: d.
         bottom: widths of the hidden bottom layers.
         top: widths of the hidden top layers.
+        interaction: of the vectors.
 
     Raises:
         StudyError: no feature is left to read.
     """
+    embedding.check(schema)
     num_vectors = {
-        side: len(used(schema, side, "categorical", without))
-        + len(used(schema, side, "multi_valued", without))
+        side: sum(embedding.num_vectors(f) for f in features_with_ids(schema, side, without))
         for side in SIDES
     }
     num_dense = {side: len(used(schema, side, "dense", without)) for side in SIDES}
@@ -137,6 +155,7 @@ def dlrm_shape(
         dense_items=num_dense["candidate"],
         num_context=num_vectors["context"] + (side == "context"),
         num_items=num_vectors["candidate"] + (side == "items"),
+        interaction=interaction,
     )
 
 
@@ -163,7 +182,7 @@ class DLRMNetwork(RankingModel):
     ) -> None:
         super().__init__()
         d = shape.embedding_dim
-        self.side = shape.side
+        self.side, self.interaction = shape.side, shape.interaction
         self.context_dense = dense_columns(schema, "context", without)
         self.item_dense = dense_columns(schema, "candidate", without)
         self.context_vectors = FeatureVectors(schema, "context", without, embedding, d)
@@ -185,7 +204,7 @@ class DLRMNetwork(RankingModel):
             dense = take_columns(context.dense, self.context_dense)
             vectors, inputs = self._with_bottom(vectors, self.bottom_first.context(dense))
             return vectors, self.top_first.context(inputs)
-        share = self.top_first.context(_pair_dots(vectors))
+        share = self.top_first.context(self._interacted(vectors))
         if self.side != "mixed":
             return vectors, share
         dense = take_columns(context.dense, self.context_dense)
@@ -199,7 +218,7 @@ class DLRMNetwork(RankingModel):
             first = self.bottom_first.items(dense) + self.bottom_first.bias
             vectors, inputs = self._with_bottom(vectors, first)
             return vectors, self.top_first.items(inputs)
-        share = self.top_first.items(_pair_dots(vectors))
+        share = self.top_first.items(self._interacted(vectors))
         if self.side != "mixed":
             return vectors, share
         dense = take_columns(items.dense, self.item_dense)
@@ -208,23 +227,30 @@ class DLRMNetwork(RankingModel):
     def interact(
         self, context: tuple[Tensor, ...], items: tuple[Tensor, ...], given: Tensor | None
     ) -> Tensor:
-        """Scores (Q, C): dots of mixed pairs, and the rest of the top network."""
+        """Scores (Q, C): what differs for every pair, and the rest of the top network."""
         del given
-        inputs = _mixed_dots(context[0], items[0])
+        bottom = None
         if self.side == "mixed":
             bottom = self.bottom_rest(context[2].unsqueeze(1) + items[2])
-            with_context = torch.matmul(bottom, context[0].transpose(1, 2))
-            with_items = torch.linalg.vecdot(items[0], bottom.unsqueeze(2))
-            inputs = torch.cat([bottom, with_context, with_items, inputs], dim=2)
-        hidden = self.top_first.add_mixed(items[1], inputs)
-        hidden += context[1].unsqueeze(1)
+        inputs = bottom if self.interaction == "concat" else _mixed(context[0], items[0], bottom)
+        if inputs is None:
+            hidden = items[1] + context[1].unsqueeze(1)
+        else:
+            hidden = self.top_first.add_mixed(items[1], inputs)
+            hidden += context[1].unsqueeze(1)
         scores: Tensor = self.top_rest(hidden)
         return scores.squeeze(2)
+
+    def _interacted(self, vectors: Tensor) -> Tensor:
+        """What the top network reads of vectors (N, F, d), the bottom one not among them."""
+        return vectors.flatten(1) if self.interaction == "concat" else _pair_dots(vectors)
 
     def _with_bottom(self, vectors: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         """The bottom vector put before the others, and the inputs of the first top layer."""
         bottom = self.bottom_rest(first)
         vectors = torch.cat([bottom.unsqueeze(1), vectors], dim=1)
+        if self.interaction == "concat":
+            return vectors, vectors.flatten(1)
         return vectors, torch.cat([bottom, _pair_dots(vectors)], dim=1)
 
 
@@ -241,6 +267,16 @@ def _pair_dots(vectors: Tensor) -> Tensor:
     """(N, F, d) to (N, F(F-1)/2), dots of all pairs of different vectors."""
     dots = torch.bmm(vectors, vectors.transpose(1, 2)).flatten(1)
     return dots.index_select(1, _pair_index(vectors.shape[1], vectors.device))
+
+
+def _mixed(context: Tensor, items: Tensor, bottom: Tensor | None) -> Tensor:
+    """The bottom vector (Q, C, d) if it is of the pair, its dots, and those across sides."""
+    across = _mixed_dots(context, items)
+    if bottom is None:
+        return across
+    with_context = torch.matmul(bottom, context.transpose(1, 2))
+    with_items = torch.linalg.vecdot(items, bottom.unsqueeze(2))
+    return torch.cat([bottom, with_context, with_items, across], dim=2)
 
 
 def _mixed_dots(context: Tensor, items: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.core.model import ModelCost
 from recfunnel.core.spec import Spec
 from recfunnel.models.base import ModelSpec, RankingModel, TensorFeatures, models
-from recfunnel.models.embeddings.base import EmbeddingSpec
-from recfunnel.models.embeddings.table import FLOAT_BYTES, Table
+from recfunnel.models.embeddings.base import FLOAT_BYTES, EmbeddingSpec
+from recfunnel.models.embeddings.table import Table
 from recfunnel.models.layers import (
     SplitLinear,
     add_after_first,
@@ -37,7 +37,8 @@ class NeuMF(Spec, ModelSpec, frozen=True, tag="neumf"):
     """Weighted product of two short vectors, plus a network on two long ones.
 
     Each side's short and long vector lie in one row of length `mf_dim + mlp_dim`: the sum of a
-    vector an id and a linear map of the dense features.
+    vector an id and a linear map of the dense features. A representation with several vectors an id
+    adds them up.
 
     Args:
         mf_dim: length of the vectors that are multiplied.
@@ -73,12 +74,13 @@ class NeuMF(Spec, ModelSpec, frozen=True, tag="neumf"):
         if not self.embedding.has_graph:
             return None
         graph, ignored = GraphBuilder(), self.ignored(schema)
+        width = self.mf_dim + self.mlp_dim
         short: list[int] = []
         long: dict[Side, list[int]] = {"context": [], "candidate": []}
         for side, name in SIDE_VECTORS.items():
-            terms = add_side_vector(graph, schema, side, ignored, self.embedding, name)
+            terms = add_side_vector(graph, schema, side, ignored, self.embedding, name, width)
             if terms:
-                x, split, width = graph.sum(terms), self.mf_dim, self.mf_dim + self.mlp_dim
+                x, split = graph.sum(terms), self.mf_dim
                 short.append(graph.add(Slice(x_of=x, start=0, stop=split)))
                 long[side].append(graph.add(Slice(x_of=x, start=split, stop=width)))
         first = add_split_linear(graph, "first", context=long["context"], items=long["candidate"])
@@ -106,6 +108,10 @@ class NeuMF(Spec, ModelSpec, frozen=True, tag="neumf"):
             read_bytes_per_item=items.read_bytes_per_lookup
             + feature_bytes(schema, "candidate", ignored),
             parameter_bytes=FLOAT_BYTES * dense + context.parameter_bytes + items.parameter_bytes,
+            read_bytes_per_query=FLOAT_BYTES * dense + context.weight_bytes + items.weight_bytes,
+            reads_per_item=items.rows_per_lookup + 1,
+            hash_operations_per_query=context.hash_operations_per_lookup,
+            hash_operations_per_item=items.hash_operations_per_lookup,
         )
 
     def ignored(self, schema: FeatureSchema) -> tuple[str, ...]:

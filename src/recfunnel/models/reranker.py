@@ -21,8 +21,8 @@ from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.core.model import ModelCost
 from recfunnel.core.spec import Spec
 from recfunnel.models.base import ModelSpec, RankingModel, TensorFeatures, models
-from recfunnel.models.embeddings.base import EmbeddingSpec
-from recfunnel.models.embeddings.table import FLOAT_BYTES, Table
+from recfunnel.models.embeddings.base import FLOAT_BYTES, EmbeddingSpec
+from recfunnel.models.embeddings.table import Table
 from recfunnel.models.layers import (
     SplitLinear,
     add_after_first,
@@ -94,14 +94,18 @@ class Reranker(Spec, ModelSpec, frozen=True, tag="reranker"):
         items = side_vector_cost(schema, "candidate", ignored, self.embedding, d)
         dense = num_parameters((3 * d + num_score_inputs, *tower)) + 3 * num_score_inputs
         query_flops = context.flops_per_lookup + 4.0 * d * first
+        hashing = context.hash_operations_per_lookup
         item_macs = (d + num_score_inputs) * first + macs(tower) + num_score_inputs
         tables = context.parameter_bytes + items.parameter_bytes
+        weights = context.weight_bytes + items.weight_bytes
         if self.use_history:
             history = self.embedding.cost(required_history("reranker", schema), d)
             query_flops += history.flops_per_lookup + 2.0 * d
+            hashing += history.hash_operations_per_lookup
             item_macs += d
             dense += 1
             tables += history.parameter_bytes
+            weights += history.weight_bytes
         if self.factor_dim:
             item_macs += d * self.factor_dim
             dense += d * self.factor_dim
@@ -114,6 +118,10 @@ class Reranker(Spec, ModelSpec, frozen=True, tag="reranker"):
             + feature_bytes(schema, "candidate", ignored)
             + FLOAT_BYTES * (self.factor_dim + num_score_inputs),
             parameter_bytes=FLOAT_BYTES * dense + tables,
+            read_bytes_per_query=FLOAT_BYTES * dense + weights,
+            reads_per_item=items.rows_per_lookup + 1 + bool(self.factor_dim),
+            hash_operations_per_query=hashing,
+            hash_operations_per_item=items.hash_operations_per_lookup,
         )
 
     def ignored(self, schema: FeatureSchema) -> tuple[str, ...]:
@@ -189,7 +197,8 @@ class RerankerNetwork(RankingModel):
             return self._first_layer(user)
         ragged = context.multi_valued[self.history]
         norm = weight_norm(ragged, power=2).sqrt().clamp_min(1e-12).unsqueeze(1)
-        seen = weighted_sum(self.history_vectors, ragged) / norm
+        vectors = weighted_sum(self.history_vectors, ragged) / norm
+        seen = vectors.view(user.shape[0], -1, user.shape[1]).sum(dim=1)
         return *self._first_layer(user + seen), self.affinity * seen
 
     def _first_layer(self, user: Tensor) -> tuple[Tensor, Tensor]:
@@ -263,20 +272,21 @@ def _user_nodes(
     graph: GraphBuilder, spec: Reranker, schema: FeatureSchema
 ) -> tuple[list[int], list[int]]:
     """The user's vector and the history's, each one position or none."""
-    ignored = spec.ignored(schema)
-    terms = add_side_vector(graph, schema, "context", ignored, spec.embedding, "context_vector")
+    d, ignored = spec.embedding_dim, spec.ignored(schema)
+    terms = add_side_vector(graph, schema, "context", ignored, spec.embedding, "context_vector", d)
     seen: list[int] = []
     if spec.use_history:
         history = required_history("reranker", schema)
         column = schema.column(history.name)
-        seen.append(spec.embedding.add_to(graph, history, column, "history_vectors", norm="l2"))
+        vectors = spec.embedding.add_to(graph, history, column, "history_vectors", dim=d, norm="l2")
+        seen.append(graph.sum(vectors))
     return [graph.sum(terms + seen)] if terms + seen else [], seen
 
 
 def _item_nodes(graph: GraphBuilder, spec: Reranker, schema: FeatureSchema) -> list[int]:
     """The item's vector, one position or none."""
-    ignored = spec.ignored(schema)
-    terms = add_side_vector(graph, schema, "candidate", ignored, spec.embedding, "item_vector")
+    d, ignored = spec.embedding_dim, spec.ignored(schema)
+    terms = add_side_vector(graph, schema, "candidate", ignored, spec.embedding, "item_vector", d)
     if spec.factor_dim:
         column = schema.column(required_item_id("reranker", schema).name)
         factors = graph.add(Lookup(side="candidate", column=column, table="item_factors"))

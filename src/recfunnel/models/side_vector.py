@@ -13,8 +13,7 @@ from recfunnel.core.features import FeatureSchema, Side
 from recfunnel.core.graph import Linear
 from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.models.base import TensorFeatures
-from recfunnel.models.embeddings.base import EmbeddingCost, EmbeddingSpec
-from recfunnel.models.embeddings.table import FLOAT_BYTES
+from recfunnel.models.embeddings.base import FLOAT_BYTES, EmbeddingCost, EmbeddingSpec
 from recfunnel.models.vectors import (
     FeatureVectors,
     add_dense,
@@ -27,9 +26,10 @@ from recfunnel.models.vectors import (
 
 
 class SideVector(nn.Module):
-    """Sum of a vector for each categorical and multi-valued feature and of a map of the dense ones.
+    """Sum of the vectors of all features with ids and of a map of the dense ones.
 
-    A side without any feature has the vector 0.
+    Where a representation gives an id several vectors, all of them are added. A side without any
+    feature has the vector 0.
 
     Args:
         schema: names the features.
@@ -69,6 +69,7 @@ def add_side_vector(
     without: Sequence[str],
     embedding: EmbeddingSpec,
     name: str,
+    dim: int,
 ) -> list[int]:
     """Write the terms of `SideVector` into a graph.
 
@@ -79,11 +80,12 @@ def add_side_vector(
         without: names of features to leave out.
         embedding: representation of every feature's ids.
         name: of the `SideVector` in its network.
+        dim: d.
 
     Returns:
         Positions of what adds up to the vector; none for a side without any feature.
     """
-    terms = add_vectors(graph, schema, side, without, embedding, f"{name}.vectors")
+    terms = add_vectors(graph, schema, side, without, embedding, f"{name}.vectors", dim)
     dense = add_dense(graph, schema, side, without)
     if dense is not None:
         weight, bias = f"{name}.dense.weight", f"{name}.dense.bias"
@@ -98,8 +100,10 @@ def side_vector_cost(
     lookups = vectors_cost(schema, side, without, embedding, dim)
     num_dense = len(used(schema, side, "dense", without))
     weights = dim * num_dense
-    return EmbeddingCost(
-        flops_per_lookup=lookups.flops_per_lookup + 2.0 * weights,
-        read_bytes_per_lookup=lookups.read_bytes_per_lookup,
-        parameter_bytes=lookups.parameter_bytes + FLOAT_BYTES * (weights + dim * bool(num_dense)),
+    weight_bytes = FLOAT_BYTES * (weights + dim * bool(num_dense))
+    return lookups + EmbeddingCost(
+        flops_per_lookup=2.0 * weights,
+        read_bytes_per_lookup=0.0,
+        parameter_bytes=weight_bytes,
+        weight_bytes=weight_bytes,
     )

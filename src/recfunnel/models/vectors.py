@@ -1,6 +1,6 @@
 """Embedding vectors of one side of a schema.
 
-Letters: N rows, F vectors a row, d dimensions, V values of a ragged feature.
+Letters: N rows, F vectors a row, k vectors an id, d dimensions, V values of a ragged feature.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from recfunnel.core.features import Feature, FeatureKind, FeatureSchema, Side
 from recfunnel.core.graph import Dense
 from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.models.base import TensorFeatures, TensorRagged
-from recfunnel.models.embeddings.base import EmbeddingCost, EmbeddingSpec
+from recfunnel.models.embeddings.base import NO_COST, EmbeddingCost, EmbeddingSpec
 
 PARTS: tuple[tuple[FeatureKind, str], ...] = (
     ("categorical", "single"),
@@ -24,9 +24,10 @@ PARTS: tuple[tuple[FeatureKind, str], ...] = (
 
 
 class FeatureVectors(nn.Module):
-    """One vector for each categorical and each multi-valued feature of a side, in that order.
+    """The vectors of each categorical and each multi-valued feature of a side, in that order.
 
-    A multi-valued feature's vector is the weighted mean of its values'; an empty list gives zeros.
+    One an id with most representations. A multi-valued feature's vector is the weighted mean of its
+    values'; an empty list gives zeros.
 
     Args:
         schema: names the features and their columns.
@@ -45,6 +46,7 @@ class FeatureVectors(nn.Module):
         dim: int,
     ) -> None:
         super().__init__()
+        embedding.check(schema)
         self.dim = dim
         categorical = used(schema, side, "categorical", without)
         multi_valued = used(schema, side, "multi_valued", without)
@@ -56,12 +58,12 @@ class FeatureVectors(nn.Module):
     def forward(self, features: TensorFeatures) -> Tensor:
         """(N, F, d)."""
         ids = features.categorical
-        vectors = [e(ids[:, c]) for e, c in zip(self.single, self.columns, strict=True)]
+        found = [e(ids[:, c]) for e, c in zip(self.single, self.columns, strict=True)]
         for embedding, number in zip(self.multiple, self.lists, strict=True):
-            vectors.append(weighted_mean(embedding, features.multi_valued[number]))
-        if not vectors:
+            found.append(weighted_mean(embedding, features.multi_valued[number]))
+        if not found:
             return features.dense.new_zeros((len(features), 0, self.dim))
-        return torch.stack(vectors, dim=1)
+        return torch.cat(found, dim=1).view(len(features), -1, self.dim)
 
 
 def used(
@@ -77,6 +79,14 @@ def used(
         if name not in known:
             raise StudyError(f"no feature {name!r} to leave out; known: {', '.join(sorted(known))}")
     return tuple(f for f in schema.select(side, kind) if f.name not in without)
+
+
+def features_with_ids(
+    schema: FeatureSchema, side: Side, without: Sequence[str]
+) -> tuple[Feature, ...]:
+    """Categorical and then multi-valued features of a side, less those left out."""
+    single = used(schema, side, "categorical", without)
+    return single + used(schema, side, "multi_valued", without)
 
 
 def dense_columns(
@@ -95,7 +105,7 @@ def take_columns(dense: Tensor, columns: tuple[int, ...] | None) -> Tensor:
 
 
 def weighted_sum(embedding: nn.Module, ragged: TensorRagged) -> Tensor:
-    """(N, d), the sum over each row of weight times vector; zeros for an empty row."""
+    """(N, k·d), the sum over each row of weight times vectors; zeros for an empty row."""
     num_rows = ragged.offsets.shape[0] - 1
     if isinstance(embedding, nn.Embedding):
         return functional.embedding_bag(
@@ -111,7 +121,7 @@ def weighted_sum(embedding: nn.Module, ragged: TensorRagged) -> Tensor:
 
 
 def weighted_mean(embedding: nn.Module, ragged: TensorRagged) -> Tensor:
-    """(N, d), `weighted_sum` divided by the sum of the weights' magnitudes."""
+    """(N, k·d), `weighted_sum` divided by the sum of the weights' magnitudes."""
     total = weight_norm(ragged, power=1)
     return weighted_sum(embedding, ragged) / total.clamp_min(1e-12).unsqueeze(1)
 
@@ -139,6 +149,7 @@ def add_vectors(
     without: Sequence[str],
     embedding: EmbeddingSpec,
     name: str,
+    dim: int,
 ) -> list[int]:
     """Write the vectors of `FeatureVectors` into a graph.
 
@@ -149,15 +160,18 @@ def add_vectors(
         without: names of features to leave out.
         embedding: representation of every feature's ids.
         name: of the `FeatureVectors` in its network.
+        dim: d.
 
     Returns:
         Their positions, in order.
     """
-    return [
-        embedding.add_to(graph, feature, schema.column(feature.name), f"{name}.{part}.{number}")
-        for kind, part in PARTS
-        for number, feature in enumerate(used(schema, side, kind, without))
-    ]
+    embedding.check(schema)
+    found: list[int] = []
+    for kind, part in PARTS:
+        for number, feature in enumerate(used(schema, side, kind, without)):
+            own = f"{name}.{part}.{number}"
+            found += embedding.add_to(graph, feature, schema.column(feature.name), own, dim=dim)
+    return found
 
 
 def add_dense(
@@ -175,14 +189,9 @@ def vectors_cost(
 
     A multi-valued feature counts as one lookup: the schema does not know how long its lists are.
     """
-    features = used(schema, side, "categorical", without)
-    features += used(schema, side, "multi_valued", without)
-    costs = [embedding.cost(feature, dim) for feature in features]
-    return EmbeddingCost(
-        flops_per_lookup=sum(c.flops_per_lookup for c in costs),
-        read_bytes_per_lookup=sum(c.read_bytes_per_lookup for c in costs),
-        parameter_bytes=sum(c.parameter_bytes for c in costs),
-    )
+    embedding.check(schema)
+    costs = (embedding.cost(f, dim) for f in features_with_ids(schema, side, without))
+    return sum(costs, start=NO_COST)
 
 
 def feature_bytes(schema: FeatureSchema, side: Side, without: Sequence[str]) -> int:

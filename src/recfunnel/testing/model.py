@@ -72,7 +72,8 @@ def fill_with_noise(module: nn.Module, seed: int = 0) -> None:
         for name, tensor in module.state_dict().items():
             if tensor.is_floating_point():
                 noise = torch.randn(tensor.shape, generator=generator)
-                tensor.copy_(0.5 + 0.1 * noise.abs() if "deviation" in name else 0.3 * noise)
+                positive = "deviation" in name or "variance" in name
+                tensor.copy_(0.5 + 0.1 * noise.abs() if positive else 0.3 * noise)
 
 
 class ModelContract:

@@ -6,12 +6,23 @@ import torch
 from torch import nn
 
 from recfunnel.core.features import Feature
-from recfunnel.core.graph import Lookup, Norm, Pool
+from recfunnel.core.graph import Norm
 from recfunnel.core.graph_builder import GraphBuilder
 from recfunnel.core.spec import Spec
-from recfunnel.models.embeddings.base import EmbeddingCost, EmbeddingSpec, embeddings
+from recfunnel.models.embeddings.base import (
+    FLOAT_BYTES,
+    EmbeddingCost,
+    EmbeddingSpec,
+    add_rows,
+    embeddings,
+)
 
-FLOAT_BYTES = 4
+
+def drawn_table(num_rows: int, dim: int) -> nn.Embedding:
+    """A (num_rows, dim) table, drawn uniformly from ±1/√num_rows."""
+    bound = 1 / sqrt(num_rows)
+    weight = torch.empty(num_rows, dim).uniform_(-bound, bound)
+    return nn.Embedding(num_rows, dim, _weight=weight)
 
 
 @embeddings.register
@@ -24,9 +35,7 @@ class Table(Spec, EmbeddingSpec, frozen=True, tag="table"):
 
     def build(self, feature: Feature, dim: int) -> nn.Module:
         """The table of one feature."""
-        bound = 1 / sqrt(feature.cardinality)
-        weight = torch.empty(feature.cardinality, dim).uniform_(-bound, bound)
-        return nn.Embedding(feature.cardinality, dim, _weight=weight)
+        return drawn_table(feature.cardinality, dim)
 
     def cost(self, feature: Feature, dim: int) -> EmbeddingCost:
         """One row read, nothing computed."""
@@ -34,6 +43,7 @@ class Table(Spec, EmbeddingSpec, frozen=True, tag="table"):
             flops_per_lookup=0.0,
             read_bytes_per_lookup=float(FLOAT_BYTES * dim),
             parameter_bytes=FLOAT_BYTES * dim * feature.cardinality,
+            rows_per_lookup=1.0,
         )
 
     @property
@@ -42,10 +52,15 @@ class Table(Spec, EmbeddingSpec, frozen=True, tag="table"):
         return True
 
     def add_to(
-        self, graph: GraphBuilder, feature: Feature, column: int, name: str, *, norm: Norm = "mean"
-    ) -> int:
+        self,
+        graph: GraphBuilder,
+        feature: Feature,
+        column: int,
+        name: str,
+        *,
+        dim: int,
+        norm: Norm = "mean",
+    ) -> tuple[int]:
         """One lookup, or one pool."""
-        side, table = feature.side, f"{name}.weight"
-        if feature.kind == "multi_valued":
-            return graph.add(Pool(side=side, column=column, table=table, norm=norm))
-        return graph.add(Lookup(side=side, column=column, table=table))
+        del dim  # the table tells
+        return add_rows(graph, feature, column, f"{name}.weight", norm)
