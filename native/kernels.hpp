@@ -52,6 +52,7 @@ struct LinearArgs {
   const void* in = nullptr;  // float32, or pairs (of a bfloat16 matrix)
   void* out = nullptr;       // float32, or pairs
   bool in_pairs = false;
+  bool in_levels = false;    // of an int8 matrix: `in` is what `codes` makes
   bool out_pairs = false;
   const float* bias = nullptr;
   const float* addend = nullptr;
@@ -119,6 +120,36 @@ struct KthLargest {
   int num_above;  // that are larger, fewer than k
 };
 
+// Functions of an id, each with a whole number from 0 to num_values - 1, m - 1 for short. Without
+// primes code j of x is (multipliers[j] · mixed(x ^ seed_mix) + addends[j]) >> shift, in 32 bits,
+// where `mixed` is murmur3's finaliser; with primes ((multipliers[j] · x + addends[j]) mod
+// primes[j]) mod m, multipliers and addends below primes[j] <= 2^26.
+struct Hashes {
+  std::int32_t num_codes = 0;
+  std::int32_t num_values = 0;
+  std::uint32_t seed_mix = 0;
+  std::int32_t shift = 0;
+  const std::uint32_t* multipliers = nullptr;
+  const std::uint32_t* addends = nullptr;
+  const double* primes = nullptr;    // null: none
+  const double* inverses = nullptr;  // 1 / primes
+};
+
+// The codes themselves; 2c - (m - 1) as float32 or as pairs (exact for m up to 256); or what an int8
+// layer reads, for m up to 256: codes, then `level_scale` and `level_zero` of every lane.
+enum class CodeForm : std::uint8_t { kIntegers, kCentred, kPairs, kLevels };
+
+// A tile of codes, one row a function.
+struct CodesArgs {
+  const Hashes* hashes = nullptr;
+  const std::uint32_t* ids = nullptr;  // one a lane
+  std::int32_t lanes = 1;
+  CodeForm form = CodeForm::kIntegers;
+  float level_scale = 1;
+  std::int32_t level_zero = 0;
+  void* out = nullptr;
+};
+
 struct Kernels {
   const char* name;  // avx512_bf16, avx512, avx2, portable
 
@@ -165,6 +196,12 @@ struct Kernels {
   void (*affine)(const float* x, const float* scale, const float* shift, int width, int lanes,
                  float* out);
   void (*relu)(const float* x, int width, int lanes, float* out);
+  void (*sigmoid)(const float* x, int width, int lanes, float* out);
+  void (*mish)(const float* x, int width, int lanes, float* out);
+
+  // Of `out`, whatever the form: linear_scratch_bytes(num_codes, lanes, kInt8) bytes for kLevels,
+  // four bytes a code and lane for the rest.
+  void (*codes)(const CodesArgs&);
 
   // With kBFloat16 inputs are rounded too and, where records are stored so, the vectors whose dots
   // are taken.

@@ -1,4 +1,6 @@
 // One set of kernels: this file is compiled once for each instruction set, RECFUNNEL_SET naming it.
+#include "activations.hpp"
+#include "codes.hpp"
 #include "dots.hpp"
 #include "elementwise.hpp"
 #include "kernels.hpp"
@@ -36,6 +38,9 @@ const Kernels set = {
     .multiply = multiply,
     .affine = affine,
     .relu = relu,
+    .sigmoid = sigmoid,
+    .mish = mish,
+    .codes = codes,
     .record_scratch_bytes = record_scratch_bytes,
     .record_scores = record_scores,
     .record_order = record_order,

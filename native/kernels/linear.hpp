@@ -415,10 +415,15 @@ inline void linear(const LinearArgs& args) {
     }
     case Precision::kInt8: {
       const std::ptrdiff_t num_words = std::ptrdiff_t{layout.num_steps} * args.lanes;
-      auto* scales = reinterpret_cast<float*>(scratch + num_words);
-      auto* zeros = reinterpret_cast<std::int32_t*>(scales + args.lanes);
-      quantise_inputs(in, matrix.num_inputs, args.lanes, scratch, scales, zeros);
-      const Int8 kind{scratch, args.lanes, scales, zeros};
+      const auto* levels = args.in_levels ? static_cast<const std::uint32_t*>(args.in) : scratch;
+      const auto* scales = reinterpret_cast<const float*>(levels + num_words);
+      const auto* zeros = reinterpret_cast<const std::int32_t*>(scales + args.lanes);
+      if (!args.in_levels) {
+        quantise_inputs(in, matrix.num_inputs, args.lanes, scratch,
+                        reinterpret_cast<float*>(scratch + num_words),
+                        reinterpret_cast<std::int32_t*>(scratch + num_words + args.lanes));
+      }
+      const Int8 kind{levels, args.lanes, scales, zeros};
       return linear_of(
           packed, layout, kind,
           Finish<Int8>{args, kind, reinterpret_cast<const float*>(packed),
