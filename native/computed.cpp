@@ -7,12 +7,6 @@ namespace {
 
 constexpr std::size_t kTakenOfFour = 3;  // slots of an index
 
-std::uint32_t mixed(std::uint32_t x) {
-  x = (x ^ (x >> 16)) * 0x85EBCA6Bu;
-  x = (x ^ (x >> 13)) * 0xC2B2AE35u;
-  return x ^ (x >> 16);
-}
-
 // Of `num_slots`, each as likely.
 std::uint64_t slot_of(std::uint32_t id, std::uint64_t num_slots) {
   return (std::uint64_t{mixed(id)} * num_slots) >> 32;

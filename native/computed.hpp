@@ -13,6 +13,13 @@
 
 namespace recfunnel {
 
+// The finaliser of murmur3: spreads ids over hash tables.
+inline std::uint32_t mixed(std::uint32_t x) {
+  x = (x ^ (x >> 16)) * 0x85EBCA6Bu;
+  x = (x ^ (x >> 13)) * 0xC2B2AE35u;
+  return x ^ (x >> 16);
+}
+
 // A row depends on its id alone: not on the other ids it is asked with, nor on their order or
 // number.
 class ComputedTable {

@@ -6,10 +6,10 @@
 namespace recfunnel {
 namespace {
 
-constexpr int kFewestForBlock = 8;     // fewer ids than this are taken one by one
+constexpr int kFewestForBlock = 6;     // fewer ids than this are taken one by one
 constexpr int kFewestLowInputs = 32;   // a shorter sum gains nothing from shorter weights
 constexpr int kMostLevels = 256;
-constexpr double kLargestPrime = 1 << 26;
+constexpr std::int64_t kLargestPrime = std::int64_t{1} << 31;
 
 void require(bool condition, const std::string& message) {
   if (!condition) throw ProgramError(message);
@@ -77,12 +77,12 @@ void DecodedTable::take_codes(const CodeFunctions& codes) {
   hashes_.multipliers = multipliers_.data();
   hashes_.addends = addends_.data();
   if (codes.primes.data != nullptr) {
-    primes_ = copied<double>(codes.primes, count, "primes of codes");
+    primes_ = copied<std::int64_t>(codes.primes, count, "primes of codes");
     for (std::size_t i = 0; i < primes_.size(); ++i) {
-      require(primes_[i] >= 2 && primes_[i] <= kLargestPrime && multipliers_[i] < primes_[i] &&
+      require(primes_[i] >= 2 && primes_[i] < kLargestPrime && multipliers_[i] < primes_[i] &&
                   addends_[i] < primes_[i],
-              "primes of codes are 2 to 2^26, multipliers and addends below them");
-      inverses_.push_back(1.0 / primes_[i]);
+              "primes of codes are 2 to 2^31, multipliers and addends below them");
+      inverses_.push_back(1.0 / static_cast<double>(primes_[i]));
     }
     hashes_.primes = primes_.data();
     hashes_.inverses = inverses_.data();

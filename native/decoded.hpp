@@ -16,7 +16,7 @@ struct NormalValues {
   Array radius, cosine, sine;  // float64 (m,)
 };
 
-// The functions of an id. Arrays are (num_codes,): uint32 multipliers and addends, float64 primes
+// The functions of an id. Arrays are (num_codes,): uint32 multipliers and addends, int64 primes
 // (their data null: none).
 struct CodeFunctions {
   std::int64_t num_values = 0;
@@ -68,7 +68,8 @@ class DecodedTable final : public ComputedTable {
   CodeForm form_ = CodeForm::kCentred;
   float level_scale_ = 1;
   AlignedVector<std::uint32_t> multipliers_, addends_;
-  AlignedVector<double> primes_, inverses_;
+  AlignedVector<std::int64_t> primes_;
+  AlignedVector<double> inverses_;
   std::optional<NormalValues> normal_;
   std::vector<Layer> layers_;
   std::size_t tile_bytes_ = 0, linear_bytes_ = 0;

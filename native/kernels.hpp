@@ -123,7 +123,7 @@ struct KthLargest {
 // Functions of an id, each with a whole number from 0 to num_values - 1, m - 1 for short. Without
 // primes code j of x is (multipliers[j] · mixed(x ^ seed_mix) + addends[j]) >> shift, in 32 bits,
 // where `mixed` is murmur3's finaliser; with primes ((multipliers[j] · x + addends[j]) mod
-// primes[j]) mod m, multipliers and addends below primes[j] <= 2^26.
+// primes[j]) mod m, multipliers and addends below primes[j], primes below 2^31.
 struct Hashes {
   std::int32_t num_codes = 0;
   std::int32_t num_values = 0;
@@ -131,8 +131,8 @@ struct Hashes {
   std::int32_t shift = 0;
   const std::uint32_t* multipliers = nullptr;
   const std::uint32_t* addends = nullptr;
-  const double* primes = nullptr;    // null: none
-  const double* inverses = nullptr;  // 1 / primes
+  const std::int64_t* primes = nullptr;  // null: none
+  const double* inverses = nullptr;      // 1 / primes
 };
 
 // The codes themselves; 2c - (m - 1) as float32 or as pairs (exact for m up to 256); or what an int8

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "machine_parts.hpp"
+#include "made_rows.hpp"
 
 namespace recfunnel {
 namespace {
@@ -69,6 +70,35 @@ class Machine::Borrowed {
   std::vector<Workspace*> more_;
 };
 
+// A call with the rows of computed tables it reads.
+class Machine::WithRows {
+ public:
+  WithRows(Machine& machine, const Call& call) : machine_(machine), call_(call) {
+    if (machine.program_->computed_inputs().empty()) return;
+    made_ = &machine.borrow_rows();
+    call_.made = made_;
+    try {
+      made_->make(machine.items_, call, machine.pool_,
+                  std::min(machine.pool_.num_threads(), call.most_threads));
+    } catch (...) {
+      machine.give_back(*made_);
+      throw;
+    }
+  }
+  ~WithRows() {
+    if (made_ != nullptr) machine_.give_back(*made_);
+  }
+  WithRows(const WithRows&) = delete;
+  WithRows& operator=(const WithRows&) = delete;
+
+  const Call& call() const { return call_; }
+
+ private:
+  Machine& machine_;
+  Call call_;
+  MadeRows* made_ = nullptr;
+};
+
 Machine::Machine(std::shared_ptr<const Program> program, FeatureArrays items, Table records,
                  MachineOptions options)
     : program_(std::move(program)),
@@ -83,7 +113,7 @@ Machine::Machine(std::shared_ptr<const Program> program, FeatureArrays items, Ta
       scores_records_ = true;
       touches_records_ = records_.row_bytes > kFollowedBytes;
     }
-    if (step.op == Op::kLookup) {
+    if (step.op == Op::kLookup && step.computed == kNone) {
       const Table& table = program_->table_at(step.table);
       if (table.num_rows * table.row_bytes > kNearBytes) far_lookups_.push_back(&step);
     }
@@ -132,6 +162,23 @@ Machine::Workspace& Machine::borrow() {
 void Machine::give_back(Workspace& workspace) {
   const std::lock_guard lock(mutex_);
   idle_.push_back(&workspace);
+}
+
+MadeRows& Machine::borrow_rows() {
+  const std::lock_guard lock(mutex_);
+  if (idle_rows_.empty()) {
+    made_rows_.push_back(std::make_unique<MadeRows>(*program_));
+    idle_rows_.reserve(made_rows_.size());
+    return *made_rows_.back();
+  }
+  MadeRows* found = idle_rows_.back();
+  idle_rows_.pop_back();
+  return *found;
+}
+
+void Machine::give_back(MadeRows& rows) {
+  const std::lock_guard lock(mutex_);
+  idle_rows_.push_back(&rows);
 }
 
 int Machine::threads_for(const Call& call) const {
@@ -209,7 +256,8 @@ void Machine::run(const Call& call, float* out) {
       for (int i = 0; i < width; ++i) *to++ = tile[std::ptrdiff_t{i} * block.lanes + lane];
     }
   };
-  run_all(call, take, spaces.all());
+  const WithRows with_rows(*this, call);
+  run_all(with_rows.call(), take, spaces.all());
 }
 
 void Machine::top_k(const Call& call, std::int64_t k, std::span<const std::int64_t> excluded,
@@ -241,7 +289,8 @@ void Machine::top_k(const Call& call, std::int64_t k, std::span<const std::int64
     }
     best.feed(scores, block.count, block.first);
   };
-  run_all(call, take, spaces.all());
+  const WithRows with_rows(*this, call);
+  run_all(with_rows.call(), take, spaces.all());
   if (!is_alone) {
     for (Workspace* each : spaces.all()) top.merge(each->top);
   }
@@ -318,6 +367,7 @@ Machine::Block Machine::next_block(Workspace& own, int buffer, const Call& call,
     const std::int64_t* from = items_.categorical + rows[lane] * items_.num_categorical;
     for (std::size_t i = 0; i < columns.size(); ++i) ids[i * kMaxLanes + lane] = from[columns[i]];
   }
+  if (call.made != nullptr) take_numbers(call, block, ids + columns.size() * kMaxLanes);
   if (!options_.prefetch) return block;
   const bool is_followed = call.candidates == nullptr && scores_records_;
   if (program_->record_width() > 0 && !is_followed) {
@@ -328,6 +378,21 @@ Machine::Block Machine::next_block(Workspace& own, int buffer, const Call& call,
                                  ids + std::ptrdiff_t{step->id_slot} * kMaxLanes, block.count);
   }
   return block;
+}
+
+// Rows of computed tables, one a lane.
+void Machine::take_numbers(const Call& call, const Block& block, std::int64_t* to) const {
+  const std::int64_t place = block.query * call.num_candidates + block.first;
+  std::int32_t number = 0;
+  for (const ComputedInput& input : program_->computed_inputs()) {
+    if (input.of_items && !input.listed) {
+      const std::int64_t* rows = call.made->numbers(number) + place;
+      std::copy_n(rows, block.count, to);
+      std::fill(to + block.count, to + block.lanes, to[block.count - 1]);
+    }
+    ++number;
+    to += kMaxLanes;
+  }
 }
 
 // Features of the candidates after the next block, so that their ids are near when they are read.

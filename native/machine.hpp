@@ -21,6 +21,8 @@
 
 namespace recfunnel {
 
+class MadeRows;
+
 // What a call gives breaks a rule: shapes, or rows of candidates that do not exist.
 struct InputError : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -58,6 +60,7 @@ struct Call {
   std::int64_t num_candidates = 0;
   const float* given = nullptr;  // (queries, num_candidates, width)
   int most_threads = std::numeric_limits<int>::max();
+  const MadeRows* made = nullptr;  // rows of computed tables; the machine's own matter
 };
 
 struct MachineOptions {
@@ -101,9 +104,12 @@ class Machine {
   struct Workspace;
   struct Block;
   class Borrowed;
+  class WithRows;
 
   Workspace& borrow();
   void give_back(Workspace& workspace);
+  MadeRows& borrow_rows();
+  void give_back(MadeRows& rows);
   void check_items() const;
   void check_call(const Call& call) const;
   int choose_lanes(int asked) const;
@@ -120,6 +126,7 @@ class Machine {
   void run_block(const Workspace& once, Workspace& own, const Call& call, const Block& block) const;
   Block next_block(Workspace& own, int buffer, const Call& call, std::int64_t query,
                    std::int64_t start, std::int64_t stop) const;
+  void take_numbers(const Call& call, const Block& block, std::int64_t* to) const;
   void prefetch_after(const Call& call, std::int64_t query, std::int64_t start,
                       std::int64_t stop) const;
   void check_results(const float* tile, const Block& block) const;
@@ -127,9 +134,12 @@ class Machine {
   void dense_of_query(const Instruction& step, const Call& call, std::int64_t query,
                       float* out) const;
   void given(const Instruction& step, const Call& call, const Block& block, float* out) const;
-  void pool_items(const Instruction& step, Workspace& own, const Block& block, float* out) const;
-  void pool_one(const Instruction& step, Workspace& own, const Lists& lists, std::int64_t row,
-                float* out) const;
+  void pool_items(const Instruction& step, Workspace& own, const Call& call, const Block& block,
+                  float* out) const;
+  // The list of a row; its ids are those made for `place` where the table is computed.
+  void pool_one(const Instruction& step, Workspace& own, const Call& call, const Lists& lists,
+                std::int64_t row, std::int64_t place, float* out) const;
+  const Table& table_of(const Instruction& step, const Call& call) const;
   void prepare_row_sums(Workspace& own, const Call& call, std::int64_t query) const;
   void row_sum(const Instruction& step, const Workspace& once, const Call& call,
                const Block& block, float* out) const;
@@ -157,6 +167,8 @@ class Machine {
   std::mutex mutex_;
   std::vector<std::unique_ptr<Workspace>> workspaces_;  // guarded, as is what follows
   std::vector<Workspace*> idle_;
+  std::vector<std::unique_ptr<MadeRows>> made_rows_;
+  std::vector<MadeRows*> idle_rows_;
 };
 
 }  // namespace recfunnel

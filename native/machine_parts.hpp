@@ -36,7 +36,7 @@ struct Machine::Block {
   int count = 0;           // candidates
   int lanes = 0;           // of its tiles; those past `count` repeat the last candidate
   const std::int64_t* rows = nullptr;  // of the items, one a lane
-  const std::int64_t* ids = nullptr;   // (id columns, kMaxLanes)
+  const std::int64_t* ids = nullptr;   // (id columns and inputs of computed tables, kMaxLanes)
 };
 
 // Adds the seconds until it goes out of scope to one of a list; an empty list measures nothing.
@@ -72,7 +72,8 @@ struct Machine::Workspace {
         slots(program.slot_bytes() + kCacheLine),
         scratch(program.scratch_bytes() + kCacheLine),
         row_sums(num_row_sums) {
-    for (auto& each : ids) each.resize((program.id_columns().size() + 1) * kMaxLanes);
+    const std::size_t num_ids = program.id_columns().size() + program.computed_inputs().size();
+    for (auto& each : ids) each.resize((num_ids + 1) * kMaxLanes);
     if (timed) {
       query_seconds.resize(program.query().size());
       block_seconds.resize(program.block().size());

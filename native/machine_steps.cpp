@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "machine_parts.hpp"
+#include "made_rows.hpp"
 
 namespace recfunnel {
 namespace {
@@ -36,6 +37,10 @@ void Machine::run_query(Workspace& own, const Call& call, std::int64_t query) co
     float* out = arena + step.out.row;
     switch (step.op) {
       case Op::kLookup: {
+        if (step.computed != kNone) {
+          kernels.gather(table_of(step, call), call.made->numbers(step.computed) + query, 1, out);
+          break;
+        }
         const Table& table = program_->table_at(step.table);
         const std::int64_t id = context.categorical[query * context.num_categorical + step.column];
         if (outside(id, table.num_rows)) {
@@ -49,7 +54,7 @@ void Machine::run_query(Workspace& own, const Call& call, std::int64_t query) co
         const Lists& lists = context.lists[step.column];
         check_list(lists, query, program_->table_at(step.table).num_rows,
                    feature_name(program_->context().multi_valued, step.column, "multi-valued"));
-        pool_one(step, own, lists, query, out);
+        pool_one(step, own, call, lists, query, query, out);
         break;
       }
       case Op::kDense: dense_of_query(step, call, query, out); break;
@@ -76,8 +81,11 @@ void Machine::run_block(const Workspace& once, Workspace& own, const Call& call,
     float* out = own.block_arena.data() + std::ptrdiff_t{step.out.row} * lanes;
     switch (step.op) {
       case Op::kLookup: {
-        const Table& table = program_->table_at(step.table);
-        const std::int64_t* ids = block.ids + std::ptrdiff_t{step.id_slot} * kMaxLanes;
+        const Table& table = table_of(step, call);
+        const std::ptrdiff_t slot = step.computed == kNone
+                                        ? step.id_slot
+                                        : std::ssize(program_->id_columns()) + step.computed;
+        const std::int64_t* ids = block.ids + slot * kMaxLanes;
         if (step.out.pairs) {
           kernels.gather_pairs(table, ids, lanes, reinterpret_cast<std::uint32_t*>(out));
         } else {
@@ -89,7 +97,7 @@ void Machine::run_block(const Workspace& once, Workspace& own, const Call& call,
         kernels.gather_columns(records_, block.rows, step.start, step.out.width, lanes, out);
         break;
       case Op::kRecordScore: record_score(step, once, own, block, out); break;
-      case Op::kPool: pool_items(step, own, block, out); break;
+      case Op::kPool: pool_items(step, own, call, block, out); break;
       case Op::kRowSum: row_sum(step, once, call, block, out); break;
       case Op::kDense:
         for (const Run& run : step.runs) {
@@ -263,27 +271,38 @@ void Machine::given(const Instruction& step, const Call& call, const Block& bloc
   }
 }
 
-void Machine::pool_items(const Instruction& step, Workspace& own, const Block& block,
-                         float* out) const {
+const Table& Machine::table_of(const Instruction& step, const Call& call) const {
+  return step.computed == kNone ? program_->table_at(step.table) : call.made->table(step.table);
+}
+
+void Machine::pool_items(const Instruction& step, Workspace& own, const Call& call,
+                         const Block& block, float* out) const {
   const Lists& lists = items_.lists[step.column];
   const int width = step.out.width;
+  const std::int64_t place = block.query * call.num_candidates + block.first;
   if (block.lanes == 1) {
-    pool_one(step, own, lists, block.rows[0], out);
+    pool_one(step, own, call, lists, block.rows[0], place, out);
     return;
   }
   if (static_cast<int>(own.pooled.size()) < width) own.pooled.resize(width);
   for (int lane = 0; lane < block.lanes; ++lane) {
-    if (lane < block.count) pool_one(step, own, lists, block.rows[lane], own.pooled.data());
+    if (lane < block.count) {
+      pool_one(step, own, call, lists, block.rows[lane], place + lane, own.pooled.data());
+    }
     for (int i = 0; i < width; ++i) out[std::ptrdiff_t{i} * block.lanes + lane] = own.pooled[i];
   }
 }
 
-void Machine::pool_one(const Instruction& step, Workspace& own, const Lists& lists,
-                       std::int64_t row, float* out) const {
+void Machine::pool_one(const Instruction& step, Workspace& own, const Call& call,
+                       const Lists& lists, std::int64_t row, std::int64_t place,
+                       float* out) const {
   const std::int64_t start = lists.offsets[row], count = lists.offsets[row + 1] - start;
   const float* weights = lists.weights == nullptr ? own.ones_for(count) : lists.weights + start;
-  program_->kernels().pool(program_->table_at(step.table), lists.values + start, weights, count,
-                           out);
+  const std::int64_t* rows = lists.values + start;
+  if (step.computed != kNone) {
+    rows = call.made->numbers(step.computed) + call.made->starts(step.computed)[place];
+  }
+  program_->kernels().pool(table_of(step, call), rows, weights, count, out);
   if (step.norm == Norm::kSum) return;
   double size = 0;
   for (std::int64_t i = 0; i < count; ++i) {

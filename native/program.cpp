@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "computed.hpp"
+
 namespace recfunnel {
 namespace {
 
@@ -136,6 +138,37 @@ void Program::array(const std::string& name, Array array) { arrays_[name] = std:
 void Program::table(const std::string& name, const std::string& storage) {
   tables_.push_back(make_table(found(name, "a table"), storage));
   table_names_[name] = static_cast<std::int32_t>(tables_.size() - 1);
+}
+
+void Program::computed(const std::string& name, std::shared_ptr<const ComputedTable> table,
+                       std::shared_ptr<const HotRows> hot) {
+  Table rows;  // without data: a call's own
+  rows.num_rows = table->num_ids();
+  rows.dim = table->dim();
+  rows.row_bytes = std::int64_t{4} * rows.dim;
+  tables_.push_back(rows);
+  const auto index = static_cast<std::int32_t>(tables_.size() - 1);
+  table_names_[name] = index;
+  computed_[index] = {std::move(table), std::move(hot)};
+}
+
+const Program::Computed* Program::computed_at(std::int32_t index) const {
+  const auto place = computed_.find(index);
+  return place == computed_.end() ? nullptr : &place->second;
+}
+
+std::int32_t Program::computed_input(const Instruction& step, bool listed) {
+  if (!computed_.contains(step.table)) return kNone;
+  const ComputedInput wanted{step.table, step.column, step.out.per_block, listed};
+  for (std::size_t i = 0; i < computed_inputs_.size(); ++i) {
+    const ComputedInput& known = computed_inputs_[i];
+    if (known.table == wanted.table && known.column == wanted.column &&
+        known.of_items == wanted.of_items && known.listed == wanted.listed) {
+      return static_cast<std::int32_t>(i);
+    }
+  }
+  computed_inputs_.push_back(wanted);
+  return static_cast<std::int32_t>(computed_inputs_.size() - 1);
 }
 
 std::int32_t Program::table_named(const std::string& name) const {
@@ -281,7 +314,8 @@ void Program::lookup(Tile out, int column, const std::string& table) {
   made.column = column;
   require(column >= 0, "lookup reads a column before the first");
   require_width(out.width, tables_[made.table].dim, "a looked-up row");
-  if (out.per_block) made.id_slot = id_slot(column);
+  made.computed = computed_input(made, false);
+  if (out.per_block && made.computed == kNone) made.id_slot = id_slot(column);
   push(std::move(made));
 }
 
@@ -292,6 +326,7 @@ void Program::pool(Tile out, int column, const std::string& table, const std::st
   made.column = column;
   require(column >= 0, "pool reads a column before the first");
   require_width(out.width, tables_[made.table].dim, "a pooled row");
+  made.computed = computed_input(made, true);
   push(std::move(made));
 }
 
@@ -305,6 +340,7 @@ void Program::row_sum(Tile out, int list_column, int id_column, const std::strin
   require(out.per_block && list_column >= 0 && id_column >= 0,
           "row_sum runs for blocks, on columns from 0");
   require(tables_[made.table].storage == Storage::kFloat32, "row_sum reads a float32 table");
+  require(!computed_.contains(made.table), "row_sum reads a stored table, not a computed one");
   require(made.scale == kNone || vector_size(made.scale) > 0, "row_sum's weighting is empty");
   require_width(out.width, 1, "a row sum");
   made.id_slot = id_slot(id_column);

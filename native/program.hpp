@@ -18,6 +18,9 @@
 
 namespace recfunnel {
 
+class ComputedTable;
+class HotRows;
+
 // A program that contradicts itself or its arrays.
 struct ProgramError : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -75,6 +78,15 @@ struct Instruction {
   std::vector<std::int32_t> columns;  // Dense
   std::vector<Run> runs;              // Dense: the same columns, neighbours together
   std::int32_t id_slot = kNone;  // block Lookup and RowSum: place in the block's buffer of ids
+  std::int32_t computed = kNone;  // Lookup and Pool of a computed table: its input
+};
+
+// Ids that look up rows of a computed table: a feature of one side.
+struct ComputedInput {
+  std::int32_t table = kNone;
+  std::int32_t column = kNone;
+  bool of_items = false;
+  bool listed = false;  // a multi-valued feature
 };
 
 // A matrix that is built for each query.
@@ -108,6 +120,9 @@ class Program {
 
   void array(const std::string& name, Array array);  // before what names it
   void table(const std::string& name, const std::string& storage);
+  // A table whose rows are made for each call; `hot` holds some of them, and may be null.
+  void computed(const std::string& name, std::shared_ptr<const ComputedTable> table,
+                std::shared_ptr<const HotRows> hot);
   void context_names(FeatureNames names) { context_ = std::move(names); }
   void item_names(FeatureNames names) { items_ = std::move(names); }
 
@@ -139,6 +154,11 @@ class Program {
                     const std::string& bias, std::optional<Tile> bias_at, const std::string& head,
                     const std::string& head_bias);
 
+  struct Computed {
+    std::shared_ptr<const ComputedTable> table;
+    std::shared_ptr<const HotRows> hot;
+  };
+
   const Kernels& kernels() const { return *kernels_; }
   const std::vector<Instruction>& query() const { return query_; }
   const std::vector<Instruction>& block() const { return block_; }
@@ -152,7 +172,10 @@ class Program {
   const std::vector<std::int32_t>& id_columns() const { return id_columns_; }
   const FeatureNames& context() const { return context_; }
   const FeatureNames& items() const { return items_; }
+  std::int32_t num_tables() const { return static_cast<std::int32_t>(tables_.size()); }
   const Table& table_at(std::int32_t index) const { return tables_[index]; }
+  const Computed* computed_at(std::int32_t index) const;  // null for a stored table
+  const std::vector<ComputedInput>& computed_inputs() const { return computed_inputs_; }
   const float* vector_at(std::int32_t index) const { return vectors_[index].data(); }
   std::int32_t vector_size(std::int32_t index) const {
     return static_cast<std::int32_t>(vectors_[index].size());
@@ -177,6 +200,7 @@ class Program {
   std::int32_t packed_cross(const std::string& name, int num_x, int num_y);
   std::int32_t new_slot(const std::string& name, int num_outputs, int num_inputs, Precision);
   std::int32_t id_slot(int column);
+  std::int32_t computed_input(const Instruction& step, bool listed);
 
   const Kernels* kernels_;
   std::int32_t query_rows_, block_rows_;
@@ -190,6 +214,8 @@ class Program {
   std::vector<Matrix> matrices_;
   std::vector<Slot> slots_;
   std::vector<std::int32_t> id_columns_;
+  std::map<std::int32_t, Computed> computed_;  // by index of the table
+  std::vector<ComputedInput> computed_inputs_;
   FeatureNames context_, items_;
   std::size_t slot_bytes_ = 0, scratch_bytes_ = 0;
   std::int32_t given_width_ = 0, record_width_ = 0;

@@ -1,6 +1,7 @@
 // Programs for Python: an empty one, then its arrays and instructions one by one.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -8,6 +9,7 @@
 #include <tuple>
 
 #include "bound_machine.hpp"
+#include "computed.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -42,6 +44,17 @@ void bind_programs(nb::module_& module) {
                        const AnyArray& array) { p.array(name, view(array)); },
            "name"_a, "array"_a.noconvert())
       .def("table", &Program::table, "name"_a, "storage"_a)
+      .def("computed",
+           [](Program& p, const std::string& name, std::shared_ptr<ComputedTable> table,
+              const std::optional<AnyArray>& hot_rows, const std::optional<AnyArray>& hot_index) {
+             std::shared_ptr<const HotRows> hot;
+             if (hot_rows && hot_index) {
+               hot = std::make_shared<const HotRows>(view(*hot_rows), view(*hot_index),
+                                                     table->dim(), table->num_ids());
+             }
+             p.computed(name, std::move(table), std::move(hot));
+           },
+           "name"_a, "table"_a, "hot_rows"_a.none(), "hot_index"_a.none())
       .def("names",
            [](Program& p, bool of_items, std::vector<std::string> categorical,
               std::vector<std::string> dense, std::vector<std::string> multi_valued) {

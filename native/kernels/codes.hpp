@@ -38,11 +38,10 @@ struct MultiplyShift {
   }
 };
 
-// x mod p, of whole numbers below 2^53, whose quotient by p is found within one.
-RF_INLINE double remainder_of(double x, double p, double inverse) {
-  const double quotient = static_cast<double>(static_cast<std::int64_t>(x * inverse));
-  double rest = x - quotient * p;
-  rest = rest < 0.0 ? rest + p : rest;
+// x mod p of 0 <= x < 2^63: the quotient, below 2^51, is found within one by a multiplication.
+RF_INLINE std::int64_t remainder_of(std::int64_t x, std::int64_t p, double inverse) {
+  std::int64_t rest = x - static_cast<std::int64_t>(static_cast<double>(x) * inverse) * p;
+  rest = rest < 0 ? rest + p : rest;
   return rest >= p ? rest - p : rest;
 }
 
@@ -50,7 +49,7 @@ struct PrimeModulus {
   const Hashes& hashes;
 
   struct Ids {
-    double values[kWidth];
+    std::int64_t values[kWidth];
   };
   RF_INLINE Ids ids(const std::uint32_t* from) const {
     Ids found;
@@ -59,15 +58,14 @@ struct PrimeModulus {
   }
   RF_INLINE Ids one(std::uint32_t id) const {
     Ids found;
-    for (double& value : found.values) value = id;
+    for (std::int64_t& value : found.values) value = id;
     return found;
   }
-  RF_INLINE std::uint32_t code(double id, int at) const {
-    const double p = hashes.primes[at], inverse = hashes.inverses[at], m = hashes.num_values;
-    const double hashed =
-        hashes.multipliers[at] * remainder_of(id, p, inverse) + hashes.addends[at];
+  RF_INLINE std::uint32_t code(std::int64_t id, int at) const {
+    const std::int64_t hashed = hashes.multipliers[at] * id + hashes.addends[at];
+    const std::int64_t below_p = remainder_of(hashed, hashes.primes[at], hashes.inverses[at]);
     return static_cast<std::uint32_t>(
-        remainder_of(remainder_of(hashed, p, inverse), m, 1.0 / m));
+        remainder_of(below_p, hashes.num_values, 1.0 / hashes.num_values));
   }
   RF_INLINE Words lanes(const Ids& ids, int at) const {
     alignas(64) std::uint32_t codes[kWidth];
