@@ -14,6 +14,7 @@
 
 #include "answers.hpp"
 #include "bound_machine.hpp"
+#include "composed.hpp"
 #include "decoded.hpp"
 #include "machine_parts.hpp"
 #include "unlocked.hpp"
@@ -59,6 +60,17 @@ void make_decoded(DecodedTable* self, const std::string& isa, std::int64_t num_i
   }
   new (self) DecodedTable(isa.empty() ? kernels() : kernels_named(isa.c_str()), num_ids, dim, codes,
                           given, precision_named(precision));
+}
+
+void make_hashed(HashedTable* self, std::int64_t num_ids, std::int32_t dim, const AnyArray& table,
+                 std::uint32_t seed_mix) {
+  new (self) HashedTable(num_ids, dim, view(table), seed_mix);
+}
+
+void make_split(SplitTable* self, std::int64_t num_ids, std::int32_t dim,
+                const AnyArray& quotients, const AnyArray& remainders, bool multiply) {
+  new (self) SplitTable(num_ids, dim, view(quotients), view(remainders),
+                        multiply ? Combination::kMultiply : Combination::kAdd);
 }
 
 // Ids are shared out in blocks, so that every thread has some even of few.
@@ -109,6 +121,13 @@ void bind_computed(nb::module_& module) {
       .def("__init__", &make_decoded, "isa"_a, "num_ids"_a, "dim"_a, "num_values"_a, "seed_mix"_a,
            "shift"_a, "multipliers"_a, "addends"_a, "primes"_a.none(), "normal"_a.none(),
            "layers"_a, "precision"_a);
+
+  nb::class_<HashedTable, ComputedTable>(module, "HashedTable")
+      .def("__init__", &make_hashed, "num_ids"_a, "dim"_a, "table"_a, "seed_mix"_a);
+
+  nb::class_<SplitTable, ComputedTable>(module, "SplitTable")
+      .def("__init__", &make_split, "num_ids"_a, "dim"_a, "quotients"_a, "remainders"_a,
+           "multiply"_a);
 
   module.def("hot_index", &hot_index, "ids"_a.noconvert());
 }

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recfunnel.compile.id_counts import IdCounts, load_id_counts
 from recfunnel.compile.safetensors import map_safetensors
 from recfunnel.compile.widths import Parameters, node_widths
 from recfunnel.core.errors import InvalidInput, ModelError, StorageError
@@ -23,6 +24,7 @@ class StoredGraph:
         parameters: by name, memory-mapped and read-only.
         schema: features it is called with.
         score_inputs: names of the models whose scores it reads, in the order of `Given`.
+        id_counts: of a window of queries; None where none was counted.
     """
 
     name: str
@@ -30,6 +32,7 @@ class StoredGraph:
     parameters: Parameters
     schema: FeatureSchema
     score_inputs: tuple[str, ...]
+    id_counts: IdCounts | None = None
 
 
 def load_graph(folder: Path) -> StoredGraph:
@@ -64,7 +67,8 @@ def load_graph(folder: Path) -> StoredGraph:
             f"{folder}: {GRAPH_FILE} and {PARAMETERS_FILE} do not belong together ({error}); "
             "train the model again"
         ) from error
-    return StoredGraph(name, graph, parameters, schema, score_inputs)
+    counts = load_id_counts(folder) if graph.computed else None
+    return StoredGraph(name, graph, parameters, schema, score_inputs, counts)
 
 
 def _check_graph(folder: Path, manifest: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recfunnel.compile.lower_computed import lower_computed
 from recfunnel.compile.lower_fingerprint import fingerprint
 from recfunnel.compile.lower_pairs import buffers_of_pairs
 from recfunnel.compile.lower_records import join_record_steps
@@ -39,8 +40,8 @@ from recfunnel.compile.program import (
     Storage,
     SumRow,
 )
-from recfunnel.compile.store_computed import refuse_computed
 from recfunnel.compile.widths import Parameters, node_widths
+from recfunnel.core.computed import AnyComputed
 from recfunnel.core.errors import ModelError
 from recfunnel.core.features import FeatureSchema, Side
 from recfunnel.core.graph import (
@@ -83,6 +84,7 @@ def lower(
     schema: FeatureSchema,
     precisions: Mapping[int, Precision] | None = None,
     storages: Mapping[str, Storage] | None = None,
+    decoders: Precision = "float32",
 ) -> Program:
     """Write a graph out as a program.
 
@@ -93,6 +95,7 @@ def lower(
         precisions: of layers, and of dots (bfloat16, where nothing else reads their vectors in
             float32), by position; float32 for the rest.
         storages: of tables, by name; float32 for the rest.
+        decoders: precision of computed tables' decoders.
 
     Returns:
         The program; tables kept as float32 are the parameters themselves, not copies.
@@ -100,7 +103,7 @@ def lower(
     Raises:
         ModelError: a parameter is missing or does not fit.
     """
-    refuse_computed(graph, "the tile machine")
+    _refuse_computed_row_sums(graph)
     lowering = _Lowering(graph, parameters, precisions or {}, storages or {})
     arenas = lowering.run()
     listing = Listing(
@@ -115,8 +118,20 @@ def lower(
         given_width=max((op.width for op in graph.nodes if isinstance(op, Given)), default=0),
         record_width=max((op.stop for op in graph.nodes if isinstance(op, Record)), default=0),
         fits=fingerprint(graph, parameters),
+        computed=tuple(lowering.computed.values()),
+        decoders=decoders,
     )
     return Program(listing, lowering.arrays)
+
+
+def _refuse_computed_row_sums(graph: RankingGraph) -> None:
+    for op in graph.nodes:
+        if isinstance(op, RowSum) and op.table in graph.computed_by_name:
+            raise ModelError(
+                f"the tile machine sums rows of stored tables, but {op.table!r} would be computed; "
+                "give compiling enough max_growth_bytes and max_made_bytes to store it whole, or "
+                "use the runtime 'torch'"
+            )
 
 
 def _names(schema: FeatureSchema, side: Side) -> FeatureNames:
@@ -137,7 +152,7 @@ class _Lowering:
         precisions: Mapping[int, Precision],
         storages: Mapping[str, Storage],
     ) -> None:
-        self.nodes, self.score = graph.nodes, graph.score_of
+        self.nodes, self.score, self.given_tables = graph.nodes, graph.score_of, graph.computed
         self.parameters, self.precisions = parameters, precisions
         whole = {op.table for op in graph.nodes if isinstance(op, RowSum)}  # float32 at all times
         self.storages = {k: v for k, v in storages.items() if k not in whole}
@@ -149,6 +164,7 @@ class _Lowering:
         self.absorbed: dict[int, int] = {}  # node to the Sum or Relu that writes it out
         self.arrays: dict[str, NDArray[Any]] = {}
         self.tables: dict[str, Storage] = {}
+        self.computed: dict[str, AnyComputed] = {}
         self.slots: dict[int, str] = {}
 
     def run(self) -> Arenas:
@@ -156,6 +172,7 @@ class _Lowering:
         for position in reversed(range(len(self.nodes))):
             if self.uses[position]:
                 self._plan(position)
+        self._lower_computed()
         for position in range(len(self.nodes)):
             if self.uses[position]:
                 self._view(position)
@@ -492,7 +509,21 @@ class _Lowering:
 
     # Arrays.
 
+    def _lower_computed(self) -> None:
+        """Tables whose rows are made for each call, and what these are made from, in float32."""
+        live = {
+            op.table
+            for op, uses in zip(self.nodes, self.uses, strict=True)
+            if uses and isinstance(op, Lookup | Pool)
+        }
+        for table in self.given_tables:
+            if table.name in live:
+                self.computed[table.name], arrays = lower_computed(table, self.parameters)
+                self.arrays |= arrays
+
     def _table(self, name: str) -> None:
+        if name in self.computed:
+            return
         storage = self.storages.get(name, "float32")
         if name not in self.tables:
             rows = _as_rows(self.parameters[name])

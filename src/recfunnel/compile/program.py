@@ -19,6 +19,7 @@ import msgspec
 from numpy.typing import NDArray
 
 from recfunnel.compile.widths import Parameters
+from recfunnel.core.computed import AnyComputed
 from recfunnel.core.errors import StorageError
 from recfunnel.core.graph import Norm
 from recfunnel.core.spec import Value, to_builtins
@@ -306,6 +307,9 @@ class Listing(Value, frozen=True):
         given_width: how many scores of other models it reads.
         record_width: columns of a record; 0 reads none.
         fits: fingerprint of the model's parameters it was made from.
+        computed: tables whose rows are made for each call, lowered; they name arrays.
+        decoders: precision of their decoders' layers.
+        hot: names of those some rows of which are kept, see `hot_arrays`.
     """
 
     query: tuple[AnyStep, ...]
@@ -319,6 +323,14 @@ class Listing(Value, frozen=True):
     given_width: int
     record_width: int
     fits: str
+    computed: tuple[AnyComputed, ...] = ()
+    decoders: Precision = "float32"
+    hot: tuple[str, ...] = ()
+
+
+def hot_arrays(table: str) -> tuple[str, str]:
+    """Names of the arrays that hold a computed table's kept rows and the index that finds them."""
+    return f"{table} hot rows", f"{table} hot index"
 
 
 @dataclass(frozen=True, eq=False, slots=True)

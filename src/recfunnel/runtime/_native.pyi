@@ -3,6 +3,7 @@
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from recfunnel.core.arrays import FloatArray, IntArray
@@ -42,10 +43,74 @@ class Program:
         """Name an array; before what reads it."""
     def table(self, name: str, storage: str) -> None:
         """Say how the rows of a named array are stored."""
+    def computed(
+        self,
+        name: str,
+        table: "ComputedTable",
+        hot_rows: FloatArray | None,
+        hot_index: NDArray[np.uint32] | None,
+    ) -> None:
+        """Name a table whose rows are made for each call; some of them may be kept."""
     def names(
         self, of_items: bool, categorical: list[str], dense: list[str], multi_valued: list[str]
     ) -> None:
         """Name the features of a side, for messages."""
+
+class ComputedTable:
+    """Rows made from ids; each depends on its id alone, to the last bit."""
+
+    @property
+    def num_ids(self) -> int:
+        """Ids are 0 to num_ids - 1."""
+    @property
+    def dim(self) -> int:
+        """Length of a row."""
+    def rows(self, ids: NDArray[np.uint32], num_threads: int = 1) -> FloatArray:
+        """Rows (n, dim) of ids (n,)."""
+
+class DecodedTable(ComputedTable):
+    """A deep hash embedding: codes of an id through layers (weight, bias, activation).
+
+    Code j is (multipliers[j] · mixed(id ^ seed_mix) + addends[j]) >> shift in 32 bits, or with
+    primes ((multipliers[j] · id + addends[j]) mod primes[j]) mod num_values. `normal` holds radius,
+    cosine and sine of each value of a code; without it a code c counts as 2c / (num_values - 1) - 1.
+    """
+
+    def __init__(
+        self,
+        isa: str,
+        num_ids: int,
+        dim: int,
+        num_values: int,
+        seed_mix: int,
+        shift: int,
+        multipliers: NDArray[np.uint32],
+        addends: NDArray[np.uint32],
+        primes: NDArray[np.int64] | None,
+        normal: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None,
+        layers: list[tuple[NDArray[Any], NDArray[Any], str]],
+        precision: str,
+    ) -> None: ...
+
+class HashedTable(ComputedTable):
+    """Rows of a smaller table: row ⌊mixed(id ^ seed_mix) · rows / 2^32⌋."""
+
+    def __init__(self, num_ids: int, dim: int, table: NDArray[Any], seed_mix: int) -> None: ...
+
+class SplitTable(ComputedTable):
+    """Row id // R of one table with row id mod R of another, which has R rows."""
+
+    def __init__(
+        self,
+        num_ids: int,
+        dim: int,
+        quotients: NDArray[Any],
+        remainders: NDArray[Any],
+        multiply: bool,
+    ) -> None: ...
+
+def hot_index(ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Where each id's row stands among kept rows, as a hash table (slots, 2)."""
 
 class Machine:
     """Runs a program for queries; holds on to the arrays it is given."""

@@ -6,6 +6,7 @@ Needs no deep-learning framework. Letters: Q queries, I items, C columns, S scor
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from recfunnel.compile.budget import NO_LIMIT
 from recfunnel.compile.catalogue import CatalogueSplit
 from recfunnel.compile.load import StoredGraph, load_graph
 from recfunnel.compile.passes import CompileOptions
@@ -46,6 +47,10 @@ class Native(Spec, RuntimeSpec, frozen=True, tag="native"):
             copied (ext4 with large folios, Linux 6.18); where files are mapped in small pages the
             copy gains more.
         num_candidates: how many a query usually has; decides in which form some layers run.
+        largest_computed_bytes: computed tables that would be larger than this with all rows stored
+            are computed for each call, a row for each different id.
+        hot_store_bytes: for rows of frequent ids of tables that stay computed. Which ids those are
+            is read from the model's `id_counts.npz`, see `compile.id_counts`.
     """
 
     precision: Precision = "float32"
@@ -54,6 +59,13 @@ class Native(Spec, RuntimeSpec, frozen=True, tag="native"):
     tables: Storage = "float32"
     huge_pages: bool = False
     num_candidates: int = 512
+    largest_computed_bytes: int = NO_LIMIT
+    hot_store_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("largest_computed_bytes", "hot_store_bytes"):
+            if getattr(self, name) < 0:
+                raise InvalidInput(f"{name} is {getattr(self, name)}, must not be below 0")
 
     @property
     def exact(self) -> bool:
@@ -90,10 +102,13 @@ class Native(Spec, RuntimeSpec, frozen=True, tag="native"):
         options = CompileOptions(
             without=() if self.catalogue == "compiled" else ("catalogue",),
             num_candidates=self.num_candidates,
+            largest_computed_bytes=self.largest_computed_bytes,
             layers=self.precision,
             tables=self.tables,
         )
-        return Form(options=options, records=self.record_storage)
+        return Form(
+            options=options, records=self.record_storage, hot_store_bytes=self.hot_store_bytes
+        )
 
     def load(self, folder: Path, items: Features, *, num_threads: int = 1) -> "NativeModel":
         """Read a finished model; its compiled form is made where its folder holds none yet.
@@ -133,7 +148,7 @@ class Native(Spec, RuntimeSpec, frozen=True, tag="native"):
         options: "MachineOptions",
         said: tuple[str, ...],
     ) -> "NativeModel":
-        program, split = compile_model(stored, self.form)
+        program, split = compile_model(stored, self.form, options.num_threads)
         records = ItemRecords(None, self.record_storage)
         if split is not None:
             records = records_in_memory(
@@ -265,6 +280,6 @@ class NativeModel:
         if self._split is None:  # a program that was read from its files does not hold it
             self._split = compile_model(self._stored, self._form)[1]
         assert self._split is not None, "what has records was split"
-        options, storage = self.machine.options, self.records.storage
-        for span, made in made_records(self._stored, self._split, storage, items, options):
+        options = self.machine.options
+        for span, made in made_records(self._stored, self._split, self._form, items, options):
             records[rows[span]] = made

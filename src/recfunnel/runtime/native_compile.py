@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from recfunnel.compile.catalogue import CatalogueSplit
+from recfunnel.compile.computed import RowMaker, computed_rows
+from recfunnel.compile.id_counts import ID_COUNTS_FILE, choose_hot_ids
 from recfunnel.compile.load import StoredGraph
 from recfunnel.compile.lower import lower
 from recfunnel.compile.lower_storage import row_bytes, to_storage
 from recfunnel.compile.passes import CompileOptions, compile_graph
-from recfunnel.compile.program import Program, Storage
+from recfunnel.compile.program import Program, Storage, hot_arrays
+from recfunnel.compile.widths import Parameters
 from recfunnel.core.errors import ModelError
 from recfunnel.core.features import Features
 from recfunnel.core.spec import Value
@@ -39,10 +43,12 @@ class Form(Value, frozen=True):
     Args:
         options: of the passes.
         records: what records are stored as.
+        hot_store_bytes: for rows of computed tables that stay computed, and their index.
     """
 
     options: CompileOptions
     records: Storage
+    hot_store_bytes: int = 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,24 +87,73 @@ def machine_module() -> Any:
     return native_machine
 
 
-def compile_model(stored: StoredGraph, form: Form) -> tuple[Program, CatalogueSplit | None]:
-    """A model's program, and the split its records are made by; None where it keeps none."""
-    compiled = compile_graph(stored.graph, stored.parameters, form.options)
+def compile_model(
+    stored: StoredGraph, form: Form, num_threads: int = 1
+) -> tuple[Program, CatalogueSplit | None]:
+    """A model's program, and the split its records are made by; None where it keeps none.
+
+    Args:
+        stored: the model.
+        form: to compile to.
+        num_threads: cores that make rows of computed tables.
+
+    Raises:
+        ModelError: a hot store is asked for, and no window of queries was counted.
+    """
+    make_rows = _row_maker(stored, form, num_threads)
+    compiled = compile_graph(stored.graph, stored.parameters, form.options, make_rows=make_rows)
     program = lower(
         compiled.pair_graph,
         compiled.pair_parameters,
         stored.schema,
         compiled.precisions.layers,
         compiled.precisions.tables,
+        form.options.layers,
     )
+    if form.hot_store_bytes and program.listing.computed:
+        program = _with_hot_rows(program, compiled.pair_parameters, stored, form, make_rows)
     split = compiled.split
     return program, split if split is not None and split.width else None
+
+
+def _row_maker(stored: StoredGraph, form: Form, num_threads: int) -> RowMaker:
+    """What makes the rows of computed tables, stored ones among them."""
+    if not stored.graph.computed:
+        return computed_rows
+    machine_module()
+    from recfunnel.runtime.native_tables import NativeRows
+
+    return NativeRows(form.options.layers, num_threads)
+
+
+def _with_hot_rows(
+    program: Program, parameters: Parameters, stored: StoredGraph, form: Form, make_rows: RowMaker
+) -> Program:
+    """The program with rows of frequent ids kept, as many as the hot store holds."""
+    from recfunnel.runtime._native import hot_index
+
+    if stored.id_counts is None:
+        raise ModelError(
+            f"{stored.name!r} is to keep {form.hot_store_bytes} bytes of frequent rows, but its "
+            f"folder has no {ID_COUNTS_FILE}; count a window of queries with "
+            "recfunnel.compile.id_counts, or set hot_store_bytes to 0"
+        )
+    kept = {table.name for table in program.listing.computed}
+    tables = {table.name: table for table in stored.graph.computed if table.name in kept}
+    hot = choose_hot_ids(tables.values(), parameters, stored.id_counts, form.hot_store_bytes)
+    arrays = dict(program.arrays)
+    for name, ids in hot.items():
+        rows, index = hot_arrays(name)
+        arrays[rows] = np.asarray(make_rows(tables[name], parameters, ids), np.float32)
+        arrays[index] = hot_index(ids.astype(np.uint32))
+    listing = msgspec.structs.replace(program.listing, hot=tuple(hot))
+    return Program(listing, arrays)
 
 
 def made_records(
     stored: StoredGraph,
     split: CatalogueSplit,
-    storage: Storage,
+    form: Form,
     items: Features,
     options: "MachineOptions",
 ) -> Iterator[tuple[slice, NDArray[Any]]]:
@@ -107,7 +162,7 @@ def made_records(
     Args:
         stored: the model.
         split: of the model.
-        storage: as what.
+        form: the model is compiled to.
         items: I rows.
         options: of the machine.
 
@@ -118,13 +173,16 @@ def made_records(
         DataError: an item's id is outside its table.
     """
     native = machine_module()
-    program = lower(split.items, split.item_parameters, stored.schema)
+    program = lower(
+        split.items, split.item_parameters, stored.schema, decoders=form.options.layers
+    )
     machine = native.NativeMachine(stored.name, program, items, options=options)
     nobody = Features.empty(1)
     for start in range(0, len(items), ITEMS_AT_ONCE):
         span = slice(start, min(start + ITEMS_AT_ONCE, len(items)))
         made = machine.score(nobody, np.arange(span.start, span.stop)[None])
-        yield span, to_storage(made.reshape(span.stop - span.start, split.width), storage)
+        rows = made.reshape(span.stop - span.start, split.width)
+        yield span, to_storage(rows, form.records)
 
 
 def records_in_memory(
@@ -139,7 +197,7 @@ def records_in_memory(
     """Records of all items in memory of this process alone."""
     dtype, columns = row_layout(split.width, form.records)
     rows, remark = new_rows(len(items), columns, dtype, huge_pages=huge_pages)
-    for span, made in made_records(stored, split, form.records, items, options):
+    for span, made in made_records(stored, split, form, items, options):
         rows[span] = made
     if huge_pages and not remark:
         remark = too_few_huge(rows)

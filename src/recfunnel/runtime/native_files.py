@@ -69,12 +69,14 @@ class MadeFrom(Value, frozen=True):
         items: features of every item.
         compiler: the passes, the lowering and the machine that makes records.
         schema: names of features.
+        id_counts: of a window of queries, where frequent rows are kept by them.
     """
 
     model: str
     items: str
     compiler: str
     schema: str
+    id_counts: str = ""
 
 
 class FormManifest(Value, frozen=True):
@@ -112,13 +114,15 @@ def compiled_form(
     Raises:
         StorageError: the files cannot be written.
         DataError: an item's id is outside its table.
+        ModelError: a hot store is asked for, and no window of queries was counted.
     """
     place = folder / COMPILED / f"{form.options.layers}-{content_hash(form)}"
     made_from = MadeFrom(
         model=fingerprint(stored.graph, stored.parameters),
         items=items_hash(items),
-        compiler=compiler_hash(),
+        compiler=_compiler_of(stored),
         schema=content_hash(stored.schema),
+        id_counts=_counts_hash(stored) if form.hot_store_bytes else "",
     )
     with contextlib.suppress(StorageError), _locked(place, fcntl.LOCK_SH):
         return *_read(place, stored, len(items), form, made_from), ()
@@ -184,12 +188,32 @@ def items_hash(items: Features) -> str:
 @functools.cache
 def compiler_hash() -> str:
     """16 hex digits that depend on the code that compiles: its sources and the extension module."""
-    from recfunnel.runtime import _native, native_compile
+    from recfunnel.runtime import _native, native_compile, native_tables
 
     sources = sorted(Path(recfunnel.compile.__path__[0]).glob("*.py"))
     digest = hashlib.blake2b(digest_size=8)
-    for file in (*sources, Path(native_compile.__file__), Path(str(_native.__file__))):
+    own = [Path(str(part.__file__)) for part in (native_compile, native_tables, _native)]
+    for file in (*sources, *own):
         digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _compiler_of(stored: StoredGraph) -> str:
+    """Rows that are stored must be those this processor computes for the rest."""
+    from recfunnel.runtime import _native
+
+    return f"{compiler_hash()} {_native.isa()}" if stored.graph.computed else compiler_hash()
+
+
+def _counts_hash(stored: StoredGraph) -> str:
+    """16 hex digits that depend on all counts of ids; empty without any."""
+    if stored.id_counts is None:
+        return ""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, (ids, counts) in sorted(stored.id_counts.items()):
+        digest.update(f"{name} {ids.size} ".encode())
+        digest.update(np.ascontiguousarray(ids).data)
+        digest.update(np.ascontiguousarray(counts).data)
     return digest.hexdigest()
 
 
@@ -216,6 +240,7 @@ def _check(place: Path, manifest: FormManifest, made_from: MadeFrom) -> None:
         "items": "other items",
         "compiler": "another version of recfunnel",
         "schema": "another schema",
+        "id_counts": "other counts of ids",
     }
     for name, other in words.items():
         if getattr(manifest.made_from, name) != getattr(made_from, name):
@@ -250,7 +275,7 @@ def _make(
     options: "MachineOptions",
 ) -> None:
     """Compile, and write everything into a folder."""
-    program, split = compile_model(stored, form)
+    program, split = compile_model(stored, form, options.num_threads)
     listing = msgspec.structs.replace(program.listing, fits=made_from.model)
     program = Program(listing, program.arrays)
     save_program(folder / PROGRAM, program, stored.parameters)
@@ -260,7 +285,7 @@ def _make(
         with (folder / RECORDS).open("wb") as file:
             _write_header(file, dtype, (len(items), columns))
             # Written, not mapped: a full disk is then an error and not the end of the process.
-            for _, made in made_records(stored, split, form.records, items, options):
+            for _, made in made_records(stored, split, form, items, options):
                 file.write(np.ascontiguousarray(made).data)
         rows = _map_records(folder / RECORDS, (len(items), columns), form)
     manifest = FormManifest(

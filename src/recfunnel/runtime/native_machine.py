@@ -10,11 +10,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from recfunnel.compile.program import FeatureNames, Program, Storage, Tile
+from recfunnel.compile.program import FeatureNames, Program, Storage, Tile, hot_arrays
 from recfunnel.core.arrays import FloatArray, IntArray
 from recfunnel.core.errors import DataError, InvalidInput, ModelError
 from recfunnel.core.features import Features
 from recfunnel.runtime import _native
+from recfunnel.runtime.native_tables import native_table
 
 ListArrays = tuple[IntArray, IntArray, FloatArray | None]
 MOST_THREADS = 1024
@@ -273,6 +274,11 @@ def _feed(program: Program, isa: str) -> Any:
         fed.array(name, np.ascontiguousarray(array))
     for name, storage in listing.tables.items():
         fed.table(name, storage)
+    for table in listing.computed:
+        made = native_table(table, program.arrays, listing.decoders, isa)
+        kept = hot_arrays(table.name) if table.name in listing.hot else ()
+        rows, index = [program.arrays[name] for name in kept] or (None, None)
+        fed.computed(table.name, made, rows, index)
     for of_items, names in ((False, listing.context), (True, listing.items)):
         _name(fed, names, of_items=of_items)
     for step in (*listing.query, *listing.block):
