@@ -35,11 +35,11 @@ std::string feature_name(const std::vector<std::string>& names, int column, cons
                 std::to_string(num_ids - 1) + " (0 is unknown)");
 }
 
-void check_offsets(const Lists& lists, std::int64_t num_rows, const std::string& feature) {
+void check_offsets(const Lists& lists, std::int64_t num_rows, const ListedFeature& feature) {
   std::int64_t last = 0;
   for (std::int64_t row = 0; row <= num_rows; ++row) {
     if (lists.offsets[row] < last || lists.offsets[row] > lists.num_values) {
-      throw InputError("offsets of " + feature + " must rise from 0 to " +
+      throw InputError("offsets of " + feature.name() + " must rise from 0 to " +
                        std::to_string(lists.num_values) + "; offset " + std::to_string(row) +
                        " is " + std::to_string(lists.offsets[row]));
     }
@@ -48,13 +48,13 @@ void check_offsets(const Lists& lists, std::int64_t num_rows, const std::string&
 }
 
 void check_list(const Lists& lists, std::int64_t row, std::int64_t num_ids,
-                const std::string& feature) {
+                const ListedFeature& feature) {
   for (std::int64_t i = lists.offsets[row]; i < lists.offsets[row + 1]; ++i) {
     if (outside(lists.values[i], num_ids)) {
-      refuse_id(feature, lists.values[i], num_ids, " in row " + std::to_string(row));
+      refuse_id(feature.name(), lists.values[i], num_ids, " in row " + std::to_string(row));
     }
     if (lists.weights != nullptr && !is_finite(lists.weights[i])) {
-      throw NotFiniteError(feature + " has a weight that is not finite in row " +
+      throw NotFiniteError(feature.name() + " has a weight that is not finite in row " +
                            std::to_string(row));
     }
   }
@@ -84,8 +84,7 @@ void Machine::check_items() const {
         throw InputError("the program reads multi-valued feature " + std::to_string(step.column) +
                          " of the items, which have " + std::to_string(items_.lists.size()));
       }
-      const std::string feature =
-          feature_name(program_->items().multi_valued, step.column, "multi-valued");
+      const ListedFeature feature{program_->items().multi_valued, step.column};
       const Lists& lists = items_.lists[step.column];
       check_offsets(lists, rows, feature);
       for (std::int64_t row = 0; row < rows; ++row) {
@@ -126,9 +125,8 @@ void Machine::check_call(const Call& call) const {
     if (column >= static_cast<int>(context.lists.size())) {
       refuse("multi-valued", column, static_cast<std::int64_t>(context.lists.size()));
     }
-    const auto& names = program_->context().multi_valued;
     check_offsets(context.lists[column], context.num_rows,
-                  feature_name(names, column, "multi-valued"));
+                  ListedFeature{program_->context().multi_valued, column});
   };
   for (const Instruction& step : program_->query()) {
     if (step.op == Op::kLookup && step.column >= context.num_categorical) {

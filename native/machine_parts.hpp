@@ -21,13 +21,20 @@ inline bool outside(std::int64_t id, std::int64_t num_ids) {
 
 // How a feature is called in messages.
 std::string feature_name(const std::vector<std::string>& names, int column, const char* kind);
+// A multi-valued feature, by its column; its name is put together only where a message needs it.
+struct ListedFeature {
+  const std::vector<std::string>& names;
+  int column;
+
+  std::string name() const { return feature_name(names, column, "multi-valued"); }
+};
 [[noreturn]] void refuse_id(const std::string& feature, std::int64_t id, std::int64_t num_ids,
                             const std::string& where);
 // Throws where offsets fall, or leave the values.
-void check_offsets(const Lists& lists, std::int64_t num_rows, const std::string& feature);
+void check_offsets(const Lists& lists, std::int64_t num_rows, const ListedFeature& feature);
 // Throws where a row lists an id outside its table, or has a weight that is not finite.
 void check_list(const Lists& lists, std::int64_t row, std::int64_t num_ids,
-                const std::string& feature);
+                const ListedFeature& feature);
 
 // What is known of a block of candidates.
 struct Machine::Block {

@@ -53,7 +53,7 @@ void Machine::run_query(Workspace& own, const Call& call, std::int64_t query) co
       case Op::kPool: {
         const Lists& lists = context.lists[step.column];
         check_list(lists, query, program_->table_at(step.table).num_rows,
-                   feature_name(program_->context().multi_valued, step.column, "multi-valued"));
+                   ListedFeature{program_->context().multi_valued, step.column});
         pool_one(step, own, call, lists, query, query, out);
         break;
       }
@@ -321,7 +321,7 @@ void Machine::prepare_row_sums(Workspace& own, const Call& call, std::int64_t qu
     const Table& table = program_->table_at(step.table);
     const Lists& lists = call.context->lists[step.list];
     check_list(lists, query, table.num_rows,
-               feature_name(program_->context().multi_valued, step.list, "multi-valued"));
+               ListedFeature{program_->context().multi_valued, step.list});
     const std::int64_t start = lists.offsets[query], count = lists.offsets[query + 1] - start;
     Workspace::RowSums& sums = own.row_sums[number];
     if (lists.weights != nullptr) {

@@ -137,7 +137,7 @@ void MadeRows::number_lists(const ComputedInput& from, const FeatureArrays& feat
   each_row(call, from.of_items, features.num_rows, [&](std::int64_t place, std::int64_t row) {
     if (!from.of_items) {
       check_list(lists, row, part.table.num_rows,
-                 feature_name(program_->context().multi_valued, from.column, "multi-valued"));
+                 ListedFeature{program_->context().multi_valued, from.column});
     }
     to.starts[place] = std::ssize(to.numbers);
     for (std::int64_t i = lists.offsets[row]; i < lists.offsets[row + 1]; ++i) {

@@ -81,9 +81,7 @@ def decoder(
             )
         )
         inputs = width
-    table = Decoded(
-        name="t", num_ids=NUM_IDS, dim=widths[-1], codes=codes, layers=tuple(layers)
-    )
+    table = Decoded(name="t", num_ids=NUM_IDS, dim=widths[-1], codes=codes, layers=tuple(layers))
     return table, parameters
 
 
@@ -114,7 +112,9 @@ def test_codes_are_the_same_integers(isa: str, codes: Codes) -> None:
     found = rows(native(table, parameters, isa=isa), ids)
     if codes.values == "uniform":
         m = codes.num_values
-        assert np.array_equal(np.rint((found.astype(np.float64) + 1) * (m - 1) / 2), codes.codes(ids))
+        assert np.array_equal(
+            np.rint((found.astype(np.float64) + 1) * (m - 1) / 2), codes.codes(ids)
+        )
     assert_near(found, codes.encode(ids), 1e-6)
 
 
@@ -150,7 +150,7 @@ def test_bits_of_a_row_do_not_depend_on_what_it_is_made_with(
     assert np.array_equal(whole[order], rows(made, ids[order]))
 
 
-def rounded(precision: Precision, weight: Any, isa: str) -> Any:
+def rounded(precision: Precision, weight: Any) -> Any:
     """Weights as a precision keeps them."""
     if precision == "int8":
         scale = np.abs(weight).max(axis=1, keepdims=True) / 127
@@ -173,7 +173,7 @@ def test_codes_of_up_to_8_bits_lose_nothing_in_low_precision(
     found = rows(native(table, parameters, precision, isa), ids)
     # A second layer of 24 inputs is float32, so that the first alone is rounded.
     per_value = codes.num_values - 1 if precision == "bfloat16" else 1
-    first = rounded(precision, parameters["0.w"] / np.float32(per_value), isa) * per_value
+    first = rounded(precision, parameters["0.w"] / np.float32(per_value)) * per_value
     hidden = codes.encode(ids) @ first.T.astype(np.float64) + parameters["0.b"]
     expected = hidden @ parameters["1.w"].T.astype(np.float64) + parameters["1.b"]
     assert_near(found, expected, 2e-6)
@@ -182,7 +182,9 @@ def test_codes_of_up_to_8_bits_lose_nothing_in_low_precision(
 @each_isa
 @pytest.mark.parametrize(("precision", "within"), [("bfloat16", 1e-2), ("int8", 2e-2)])
 def test_low_precision_is_near(isa: str, precision: Precision, within: float) -> None:
-    table, parameters = decoder(MultiplyShift(num_codes=256), (128, 64, 16), ("relu", "relu", "none"))
+    table, parameters = decoder(
+        MultiplyShift(num_codes=256), (128, 64, 16), ("relu", "relu", "none")
+    )
     ids = some_ids(100)
     expected = computed_rows(table, parameters, ids)
     found = rows(native(table, parameters, precision, isa), ids)

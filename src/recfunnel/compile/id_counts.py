@@ -61,10 +61,8 @@ def count_ids(
 
 def _listed(lists: Ragged, rows: IntArray) -> IntArray:
     """(2, n), queries and the ids in the lists of their rows (Q, C)."""
-    sizes = np.diff(lists.offsets)[rows.ravel()]
-    starts = np.repeat(lists.offsets[rows.ravel()] - np.cumsum(sizes) + sizes, sizes)
-    asked_by = np.repeat(np.repeat(np.arange(len(rows)), rows.shape[1]), sizes)
-    return np.stack([asked_by, lists.values[starts + np.arange(starts.size)]])
+    listed = lists.take(rows.ravel())
+    return np.stack([listed.row_ids() // rows.shape[1], listed.values])
 
 
 def _counted(pairs: list[IntArray]) -> tuple[IntArray, IntArray]:
@@ -101,7 +99,7 @@ def choose_hot_ids(
     if not chosen:
         return {}
     order = np.argsort(-np.concatenate(worth), kind="stable")
-    fits = np.cumsum(np.concatenate(sizes)[order]) <= budget_bytes
+    fits = np.cumsum(np.concatenate(sizes)[order]) <= budget_bytes - INDEX_BYTES * len(chosen)
     kept, of = np.concatenate(ids)[order[fits]], np.concatenate(owners)[order[fits]]
     hot = {table.name: np.sort(kept[of == number]) for number, table in enumerate(chosen)}
     return {name: own for name, own in hot.items() if own.size}
@@ -138,4 +136,6 @@ def load_id_counts(folder: Path) -> IdCounts | None:
             names = [name.removeprefix("ids ") for name in arrays if name.startswith("ids ")]
             return {name: (arrays[f"ids {name}"], arrays[f"counts {name}"]) for name in names}
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise StorageError(f"{file} is damaged ({error}); count a window of queries anew") from error
+        raise StorageError(
+            f"{file} is damaged ({error}); count a window of queries anew"
+        ) from error

@@ -47,9 +47,7 @@ def lower_computed(table: AnyComputed, parameters: Parameters) -> tuple[AnyCompu
             return table, {name: _float32(parameters[name]) for name in names}
 
 
-def _layer(
-    layer: DecoderLayer, name: str, parameters: Parameters, arrays: Arrays
-) -> DecoderLayer:
+def _layer(layer: DecoderLayer, name: str, parameters: Parameters, arrays: Arrays) -> DecoderLayer:
     """A layer without a norm, its arrays added."""
     weight, bias = parameters[layer.weight], parameters[layer.bias]
     if layer.norm is None:
@@ -61,9 +59,7 @@ def _layer(
     shift = (bias - np.asarray(parameters[norm.mean], np.float64)) * scale + parameters[norm.bias]
     arrays[f"{name} weight"] = _float32(weight * scale[:, None])
     arrays[f"{name} bias"] = _float32(shift)
-    return DecoderLayer(
-        weight=f"{name} weight", bias=f"{name} bias", activation=layer.activation
-    )
+    return DecoderLayer(weight=f"{name} weight", bias=f"{name} bias", activation=layer.activation)
 
 
 def _float32(array: NDArray[Any]) -> NDArray[np.float32]:

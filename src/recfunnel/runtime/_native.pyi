@@ -1,5 +1,6 @@
 """The ranking engine, compiled from `native/`."""
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -46,7 +47,7 @@ class Program:
     def computed(
         self,
         name: str,
-        table: "ComputedTable",
+        table: ComputedTable,
         hot_rows: FloatArray | None,
         hot_index: NDArray[np.uint32] | None,
     ) -> None:
@@ -73,7 +74,8 @@ class DecodedTable(ComputedTable):
 
     Code j is (multipliers[j] · mixed(id ^ seed_mix) + addends[j]) >> shift in 32 bits, or with
     primes ((multipliers[j] · id + addends[j]) mod primes[j]) mod num_values. `normal` holds radius,
-    cosine and sine of each value of a code; without it a code c counts as 2c / (num_values - 1) - 1.
+    cosine and sine of each value of a code; without it a code c counts as 2c / (num_values - 1)
+    less 1.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class DecodedTable(ComputedTable):
         addends: NDArray[np.uint32],
         primes: NDArray[np.int64] | None,
         normal: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None,
-        layers: list[tuple[NDArray[Any], NDArray[Any], str]],
+        layers: Sequence[tuple[NDArray[Any], NDArray[Any], str]],
         precision: str,
     ) -> None: ...
 

@@ -173,9 +173,7 @@ def made_records(
         DataError: an item's id is outside its table.
     """
     native = machine_module()
-    program = lower(
-        split.items, split.item_parameters, stored.schema, decoders=form.options.layers
-    )
+    program = lower(split.items, split.item_parameters, stored.schema, decoders=form.options.layers)
     machine = native.NativeMachine(stored.name, program, items, options=options)
     nobody = Features.empty(1)
     for start in range(0, len(items), ITEMS_AT_ONCE):

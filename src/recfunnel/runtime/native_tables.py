@@ -1,7 +1,7 @@
 """Computed tables in the native library: what makes their rows, in a query and when compiling.
 
-Rows that are stored, kept hot or computed in a query come from the same function, so that they agree
-to the last bit. Letters: n ids, d dimensions, m values of a code.
+Rows that are stored, kept or computed in a query come from the same function, so that they agree to
+the last bit. Letters: n ids, d dimensions, m values of a code.
 """
 
 from collections.abc import Mapping
