@@ -13,7 +13,7 @@ from recfunnel.cli.verbs import app
 
 VERBS = (
     *("run", "data", "train", "score", "profile", "plan", "verify", "report", "recipes", "bench"),
-    *("explain", "accel"),
+    *("explain", "accel", "reproduce"),
 )
 OPTIONS = (
     "out",

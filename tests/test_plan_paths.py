@@ -23,7 +23,7 @@ from recfunnel.plan.paths.problem import (
     size_classes,
 )
 from recfunnel.plan.paths.prune import prune
-from recfunnel.plan.paths.routing import best_routing, capacity_qps
+from recfunnel.plan.paths.routing import TIE, best_routing, capacity_qps
 from recfunnel.plan.paths.search import best_set, capacity_objective, quality_objective
 from recfunnel.plan.paths.simplex import maximise
 
@@ -155,7 +155,7 @@ def test_the_best_set_is_that_of_trying_all() -> None:
         )
         assert (found is None) == (expected is None), seed
         if found is not None and expected is not None:
-            assert found.value == pytest.approx(expected, abs=1e-8), seed
+            assert found.value == pytest.approx(expected, abs=3 * TIE), seed
             assert problem.fits(found.chosen)
             outcomes.append(len(found.chosen))
     assert {1, 2} < set(outcomes), "the drawn problems must need sets of several sizes"
@@ -184,7 +184,7 @@ def test_routing_is_that_of_another_library() -> None:
         assert (found is None) == (expected is None)
         if found is not None:
             served += 1
-            assert found.quality == pytest.approx(expected, abs=1e-9)
+            assert found.quality == pytest.approx(expected, abs=2 * TIE)
             assert found.shares.sum(axis=0) == pytest.approx(problem.weights)
             assert (found.utilisation <= problem.target.utilisation_limit + 1e-9).all()
             assert not found.shares[~problem.in_time].any()
@@ -214,6 +214,13 @@ def test_slow_accurate_and_fast_poor_share_a_load_that_neither_serves_well_alone
     single = plan.alternatives[1]
     assert single.paths == ("fast",)
     assert single.quality == pytest.approx(0.7)
+
+
+def test_of_equally_good_paths_the_fast_one_serves() -> None:
+    slow, fast = candidate("slow", 0.8, 2e-4), candidate("fast", 0.8, 1e-4, num_bytes=2)
+    plan = plan_paths(problem_of([slow, fast]))
+    assert plan.menu is not None
+    assert [path.name for path in plan.menu.paths] == ["fast"]
 
 
 def test_a_shared_table_is_paid_once() -> None:

@@ -13,12 +13,14 @@ from rich.console import Console
 from recfunnel.cli.accel import app as accel
 from recfunnel.cli.bench import app as bench
 from recfunnel.cli.explain import explain
+from recfunnel.cli.reproduce import app as reproduce
 from recfunnel.cli.verbs import app
 from recfunnel.core.errors import RecfunnelError
 
 app.command(accel)
 app.command(bench)
 app.command(explain)
+app.command(reproduce)
 
 EXIT_OK = 0
 EXIT_MISSED = 1

@@ -12,7 +12,7 @@ from recfunnel.core.storage import content_hash, read_json, write_json
 from recfunnel.plan.paths.greedy import greedy_mapping
 from recfunnel.plan.paths.problem import PathProblem, PathTarget
 from recfunnel.plan.paths.prune import LeftOut, mib, prune
-from recfunnel.plan.paths.routing import Routing, best_routing, capacity_qps
+from recfunnel.plan.paths.routing import TIE, Routing, best_routing, capacity_qps
 from recfunnel.plan.paths.search import BestSet, best_set, quality_objective
 from recfunnel.plan.paths.shortfall import explain_shortfall
 
@@ -139,7 +139,7 @@ def plan_paths(problem: PathProblem) -> PathPlan:
             ClassRange(weight=c.weight, smallest=c.sizes[0], largest=c.largest)
             for c in problem.classes
         ),
-        quality=0.0 if best is None else best.value,
+        quality=0.0 if best is None else mean_quality(problem, best.chosen) or 0.0,
         capacity_qps=0.0 if best is None else capacity_qps(problem, best.chosen)[0],
         routing=() if best is None else _routings(problem, best.chosen),
         memory=_memory(problem, () if best is None else best.chosen),
@@ -164,13 +164,24 @@ def alternatives(problem: PathProblem) -> tuple[Alternative, ...]:
 def _alternative(problem: PathProblem, name: str, chosen: tuple[int, ...]) -> Alternative:
     if not chosen:
         return Alternative(name=name, paths=(), quality=None, capacity_qps=0.0)
-    found = quality_objective(problem)(chosen)
     return Alternative(
         name=name,
         paths=problem.names(chosen),
-        quality=None if found is None else found.value,
+        quality=mean_quality(problem, chosen),
         capacity_qps=capacity_qps(problem, chosen)[0],
     )
+
+
+def mean_quality(problem: PathProblem, chosen: tuple[int, ...]) -> float | None:
+    """Best quality of a set of paths, mean over the loads; None where it cannot serve them all."""
+    levels = problem.target.loads
+    found = [best_routing(problem, chosen, level.rate_qps) for level in levels]
+    served = [routing.quality for routing in found if routing is not None]
+    if len(served) < len(levels):
+        return None
+    weights = [level.weight for level in levels]
+    pairs = zip(weights, served, strict=True)
+    return sum(weight * quality for weight, quality in pairs) / sum(weights)
 
 
 def _menu(problem: PathProblem, chosen: tuple[int, ...]) -> PathMenu:
@@ -211,17 +222,18 @@ def _why_not(problem: PathProblem, best: BestSet, kept: tuple[int, ...], p: int)
     name = problem.names([p])[0]
     if problem.fits((*best.chosen, p)):
         words = "there is room for it, but no query is served better by it at this load"
-        return LeftOut(name=name, reason="unused", words=words, quality_with=best.value)
+        return LeftOut(name=name, reason="unused", words=words)
     forced = best_set(problem, quality_objective(problem), kept, kept=(p,))
     over = _over(problem, best, p)
     if forced is None:
         words = f"{over}; beside it no set of paths serves the load"
         return LeftOut(name=name, reason="displaced", words=words)
-    loss = best.value - forced.value
+    quality = mean_quality(problem, forced.chosen) or 0.0
+    loss = (mean_quality(problem, best.chosen) or 0.0) - quality
     words = f"{over}; the best set with it has {loss:.2g} less quality"
-    if loss <= 1e-9:
+    if loss <= TIE:
         words = f"{over}; the best set with it is no better"
-    return LeftOut(name=name, reason="displaced", words=words, quality_with=forced.value)
+    return LeftOut(name=name, reason="displaced", words=words, quality_with=quality)
 
 
 def _over(problem: PathProblem, best: BestSet, p: int) -> str:

@@ -19,6 +19,10 @@ from recfunnel.core.arrays import BoolArray, DoubleArray, IntArray
 from recfunnel.plan.paths.problem import PathProblem
 from recfunnel.plan.paths.simplex import maximise
 
+TIE = 1e-7
+"""Quality that a whole platform's time is worth: of routings of equal quality the one that keeps
+the platforms least busy is taken, which leaves most room for what was not expected."""
+
 USED = 1e-9
 """Shares of queries below it are rounding."""
 
@@ -30,12 +34,14 @@ class Routing:
     Args:
         rate_qps: of the load.
         quality: mean over all queries.
+        worth: the same less `TIE` for all platforms' time; what is maximised.
         shares: (P, K), of all queries.
         utilisation: (D,), of each platform.
     """
 
     rate_qps: float
     quality: float
+    worth: float
     shares: DoubleArray
     utilisation: DoubleArray
 
@@ -53,20 +59,26 @@ def best_routing(problem: PathProblem, chosen: Sequence[int], rate_qps: float) -
     """
     paths, classes = _columns(problem, chosen)
     num_classes = len(problem.classes)
-    rows = np.vstack(
-        [
-            classes == np.arange(num_classes)[:, np.newaxis],
-            rate_qps * problem.busy_s[paths, :, classes].T / _room(problem),
-        ]
+    of_class = (classes == np.arange(num_classes)[:, np.newaxis]).astype(np.float64)
+    busy = rate_qps * problem.busy_s[paths, :, classes].T / problem.servers[:, np.newaxis]
+    limit = np.full(len(problem.platforms), problem.target.utilisation_limit)
+    found = maximise(
+        problem.quality[paths] - TIE * busy.sum(axis=0),
+        np.vstack([of_class, busy]),
+        np.concatenate([problem.weights, limit]),
+        fill=range(num_classes),
     )
-    limits = np.concatenate([problem.weights, np.ones(len(problem.platforms))])
-    found = maximise(problem.quality[paths], rows, limits, fill=range(num_classes))
     if found is None:
         return None
     shares = np.zeros((len(problem.candidates), num_classes))
     shares[paths, classes] = found.point
-    busy = rate_qps * np.einsum("pk,pdk->d", shares, problem.busy_s)
-    return Routing(rate_qps, found.value, shares, busy / problem.servers)
+    return Routing(
+        rate_qps=rate_qps,
+        quality=float(problem.quality @ shares.sum(axis=1)),
+        worth=found.value,
+        shares=shares,
+        utilisation=busy @ found.point,
+    )
 
 
 def capacity_qps(problem: PathProblem, chosen: Sequence[int]) -> tuple[float, DoubleArray]:

@@ -106,7 +106,10 @@ class _Search:
 
 
 def quality_objective(problem: PathProblem) -> Objective:
-    """Mean quality over the loads of the target; None where one of them cannot be served."""
+    """Mean worth over the loads of the target; None where one of them cannot be served.
+
+    That is quality, less a tie-break; see `routing.TIE`.
+    """
     levels = problem.target.loads
     total = sum(level.weight for level in levels)
 
@@ -116,9 +119,9 @@ def quality_objective(problem: PathProblem) -> Objective:
         if len(routings) < len(levels):
             return None
         pairs = list(zip(levels, routings, strict=True))
-        quality = sum(level.weight * routing.quality for level, routing in pairs) / total
+        worth = sum(level.weight * routing.worth for level, routing in pairs) / total
         shares = np.sum([level.weight * routing.shares for level, routing in pairs], axis=0)
-        return Relaxed(quality, _most_used_first(shares))
+        return Relaxed(worth, _most_used_first(shares))
 
     return value
 
