@@ -1,5 +1,7 @@
 """Processors by name, and what more than one level of memory does to a price."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,3 +153,11 @@ def test_a_machine_that_cannot_be_is_refused(change: dict[str, float], message: 
     plain = {name: getattr(TWO_LEVELS, name) for name in TWO_LEVELS.__struct_fields__}
     with pytest.raises(StudyError, match=message):
         Roofline(**{**plain, **change})
+
+
+def test_the_page_of_platforms_has_every_figure_s_source() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "platforms.md").read_text()
+    for sheet in DATASHEETS.values():
+        assert sheet.product in page
+        for name, figure in sheet.figures():
+            assert f"| {figure.known} | {figure.source} |" in page, (sheet.name, name)

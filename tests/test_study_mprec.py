@@ -8,6 +8,7 @@ import pytest
 
 from recfunnel.cli.main import run_command
 from recfunnel.core.errors import StudyError
+from recfunnel.core.features import Feature, FeatureSchema
 from recfunnel.core.storage import read_json, write_json
 from recfunnel.hardware.datasheets import SYSTEMS
 from recfunnel.plan.paths.plan import plan_paths
@@ -38,6 +39,7 @@ from recfunnel.study.mprec.shapes import (
     TABLE,
     TERABYTE,
     Network,
+    Representation,
     Stack,
     cost,
     dense_flops,
@@ -99,6 +101,53 @@ def test_whole_models_have_the_sizes_the_paper_reports() -> None:
         cost(KAGGLE, DHE_DISTINCT).parameter_bytes - cost(KAGGLE, DHE_DISTINCT).read_bytes_per_query
     )
     assert distinct == 64 * 5_569_311
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("name", ["table", "dhe", "select", "hybrid", "two tables"])
+def test_work_is_that_of_the_models_themselves(network: Network, name: str) -> None:
+    pytest.importorskip("torch")
+    from recfunnel.models.dlrm import DLRM
+    from recfunnel.models.embeddings import dhe
+    from recfunnel.models.embeddings.base import EmbeddingSpec
+    from recfunnel.models.embeddings.hybrid import Hybrid
+    from recfunnel.models.embeddings.per_feature import PerFeature
+    from recfunnel.models.embeddings.table import Table
+
+    stack = dhe.DHE(codes="mprec", decoder="mprec")
+    largest = {f"c{number}": stack for number in range(21, 26)}
+    kinds: dict[str, tuple[Representation, EmbeddingSpec]] = {
+        "table": (TABLE, Table()),
+        "dhe": (DHE, stack),
+        "select": (SELECT, PerFeature(of=largest)),
+        "hybrid": (HYBRID, Hybrid(second=stack)),
+        "two tables": (HYBRID_STORED, Hybrid(second=Table())),
+    }
+    ours, spec = kinds[name]
+    model = DLRM(
+        embedding_dim=network.dim,
+        bottom=network.bottom[1:-1],
+        top=network.top[:-1],
+        interaction="concat",
+        embedding=spec,
+    )
+    found, expected = model.cost(criteo_schema(network)), cost(network, ours)
+    assert found.flops_per_item == expected.flops_per_item
+    assert found.read_bytes_per_query == expected.read_bytes_per_query
+    hashes = 16 * 2048 * ours.computed  # counted in the paper's sizes, stored by nobody
+    assert found.parameter_bytes == expected.parameter_bytes - hashes
+    # the models read a candidate's own features as well, in one place
+    assert found.reads_per_item == expected.reads_per_item + 1
+
+
+def criteo_schema(network: Network) -> FeatureSchema:
+    """All features the candidate's own."""
+    dense = [Feature(name=f"d{i}", side="candidate", kind="dense") for i in range(13)]
+    ids = [
+        Feature(name=f"c{i}", side="candidate", kind="categorical", cardinality=rows)
+        for i, rows in enumerate(network.rows)
+    ]
+    return FeatureSchema(features=(*dense, *ids))
 
 
 def test_a_vector_stored_costs_a_lookup_and_none_of_the_stack() -> None:
