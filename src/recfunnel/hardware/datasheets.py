@@ -14,11 +14,11 @@ from recfunnel.hardware.datasheet import Datasheet, Figure, Peak, Provenance
 GB, TB, TERA, MICRO = 1e9, 1e12, 1e12, 1e-6
 KIB, MIB, GIB = 2.0**10, 2.0**20, 2.0**30
 
-_VOLTA = "table of Tesla accelerators, xenon.com.au/nvidia-tesla-volta-worlds-advanced-data-center"
+_VOLTA = "huggingface.co/RajBhope/gpu-runtime-predictor, gpu_catalog.json"
 _TPU = "cloud.google.com/tpu/docs/v3"
 _IPU = "cambrian-ai.com/could-graphcores-second-chip-challenge-nvidia"
 _IPU_NOTES = "thecharlieblake.co.uk/ipus, quoting Graphcore's product brief"
-_BROADWELL = "microway.com, specifications of the Xeon E5-2600 v4"
+_BROADWELL = "hothardware.com, Xeon E5 v4 family debut"
 _PAPER = "the processor of the authors' earlier DeepRecSys study"
 
 
@@ -60,11 +60,15 @@ V100 = Datasheet(
         Peak(precision="float32", flops_per_s=_figure(15.7 * TERA, "found", _VOLTA)),
         Peak(precision="float16", flops_per_s=_figure(125 * TERA, "found", _VOLTA)),
     ),
-    on_chip_bytes=_figure(6144 * KIB, "found", f"L2, {_VOLTA}"),
+    on_chip_bytes=_figure(
+        6144 * KIB, "found", "L2, techrival.com, Volta Tesla V100 cards detailed"
+    ),
     on_chip_bandwidth_bytes_per_s=_figure(2.2 * TB, "recalled", "L2 in published microbenchmarks"),
     access_bytes=_figure(32, "recalled", "sector of L2"),
     launch_overhead_s=_figure(
-        20 * MICRO, "found", "one PyTorch kernel on a V100, NVIDIA's Nsight Systems guide"
+        20 * MICRO,
+        "found",
+        "one PyTorch kernel on a V100, groundy.com quoting NVIDIA's Nsight guide",
     ),
 )
 
@@ -81,7 +85,7 @@ TPU_V3_CORE = Datasheet(
         Peak(
             precision="float32",
             flops_per_s=_figure(
-                61.5 * TERA / 6, "derived", "recalled: six bfloat16 passes; the default is one"
+                61.5 * TERA / 6, "recalled", "six bfloat16 passes; the default is one"
             ),
         ),
     ),
@@ -123,9 +127,7 @@ H200 = Datasheet(
         ),
         Peak(
             precision="bfloat16",
-            flops_per_s=_figure(
-                985 * TERA, "derived", "half of 1.97 PFLOP/s with sparsity, saulelectric.com"
-            ),
+            flops_per_s=_figure(989 * TERA, "recalled", "maker's datasheet, dense"),
         ),
     ),
     on_chip_bytes=_figure(50 * MIB, "recalled", "L2"),
