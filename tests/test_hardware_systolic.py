@@ -117,6 +117,9 @@ def test_onnxims_issue_rule_by_hand() -> None:
     assert gemm_cycles(64, 32, 32, 16, 16, overlap=True) == 317
     assert gemm_cycles(8, 32, 32, 16, 16, overlap=True) == 117
     assert gemm_cycles(1, 16, 16, 16, 16, overlap=True) == 31 + 30 + 4
+    # 4 folds on 32 x 8, which wait for the 32 rows of weights, or for 32 outputs to leave
+    assert gemm_cycles(8, 16, 64, 32, 8, overlap=True) == 63 + 3 * 32 + 38 + 8
+    assert gemm_cycles(64, 16, 8, 32, 8, "os", overlap=True) == 3 * 32 + 38 + 8 - 1
 
 
 def test_overlap_lifts_the_utilisation_of_a_small_sub_batch() -> None:
@@ -270,6 +273,18 @@ def test_more_bandwidth_more_room_and_own_channels_never_cost_cycles(
     assert cycles(2 * room, bandwidth) <= cycles(room, bandwidth)
     assert cycles(room, bandwidth, "private") <= cycles(room, bandwidth)
     assert cycles(room, bandwidth) >= gemm_cycles(m, n, k, rows, cols, dataflow)
+
+
+def test_an_operand_larger_than_its_buffer_is_read_on_every_pass() -> None:
+    """100 x 64 inputs and 64 x 32 weights on 16 x 16: 7 folds down or 4, 2 across."""
+    tight = OperandBuffers(inputs=6399, weights=2047, outputs=2)
+    ws, os = (dram_words(100, 32, 64, 16, 16, tight, flow) for flow in ("ws", "os"))
+    assert (ws.inputs, ws.weights, ws.outputs) == (2 * 6400, 2048, 3200)
+    # 16 rows of 64 inputs fit into half the buffer: they stay there until both folds had them
+    assert (os.inputs, os.weights, os.outputs) == (6400, 7 * 2048, 3200)
+    narrow = OperandBuffers(inputs=2 * 16 * 64 - 2, weights=2048, outputs=2)
+    os = dram_words(100, 32, 64, 16, 16, narrow, "os")
+    assert (os.inputs, os.weights) == (2 * 6400, 2048)
 
 
 def test_a_shared_channel_moves_the_sum_of_all_operands() -> None:
