@@ -296,6 +296,30 @@ def test_a_full_buffer_is_looked_through_before_it_throws_out() -> None:
     assert run.num_lost[0] == 0
 
 
+def test_of_equals_those_that_came_first_stay_in_a_full_buffer() -> None:
+    scores = np.array([[0.8, 0.9, 0.85, 0.95]])
+    topk = TopKFilter(edges=(0.5,), buffer_entries=3, overflow="raise")
+    run = filter_scores(topk, scores, 2)
+    np.testing.assert_array_equal(run.passed[0], [True, True, True, False])
+    assert run.num_lost[0] == 1
+
+
+def test_a_carried_threshold_cut_by_arrival_passes_k_of_all_runs_together() -> None:
+    topk = with_changes(
+        LINEAR[16], sub_batches=4, policy="running", margin=np.inf, truncate="arrival"
+    )
+    run = filter_scores(topk, draw("uniform", 5), 512)
+    np.testing.assert_array_equal(run.num_passed, 512)
+    assert not run.passed[:, 1024:].any()  # the first run alone has as many
+
+
+def test_rounding_does_not_ask_a_run_for_one_more_than_its_share() -> None:
+    """35 * (29 / 35) is above 29 in floating point."""
+    topk = TopKFilter(edges=(0.5,), sub_batches=6, policy="running")
+    run = filter_scores(topk, np.full((1, 35), 0.9), 35)
+    assert run.walk_cycles[0] == 6
+
+
 def phases(run: FilterRun) -> tuple[int, ...]:
     cycles = (run.fill_cycles, run.walk_cycles, run.drain_cycles, run.sort_cycles)
     return tuple(int(phase[0]) for phase in (*cycles, run.stall_cycles))
