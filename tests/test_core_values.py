@@ -95,6 +95,11 @@ def test_a_profile_interpolates_and_never_extrapolates() -> None:
         profile.samples(21)
 
 
+def test_an_estimate_with_an_infinite_sample_is_infinite() -> None:
+    found = Estimate.of(np.array([1.0, np.inf]))
+    assert (found.mean, found.stderr, found.num_samples) == (np.inf, np.inf, 2)
+
+
 def test_an_estimate_covers_the_truth_as_often_as_it_says() -> None:
     rng = rng_for(0, "coverage")
     hits = 0

@@ -221,6 +221,7 @@ def test_of_equally_good_paths_the_fast_one_serves() -> None:
     plan = plan_paths(problem_of([slow, fast]))
     assert plan.menu is not None
     assert [path.name for path in plan.menu.paths] == ["fast"]
+    assert plan.reserve == ()
 
 
 def test_a_shared_table_is_paid_once() -> None:
@@ -244,7 +245,8 @@ def test_every_candidate_that_is_left_out_says_why() -> None:
         candidate("too slow", 0.9, 1e-2),
         candidate("dominated", 0.7, 2e-5, num_bytes=9),
         candidate("displaced", 0.79, 5e-6, num_bytes=8),
-        candidate("unused", 0.7, 1e-6, platform="gpu"),
+        candidate("unused", 0.75, 1.5e-5),
+        candidate("in reserve", 0.7, 1e-6, platform="gpu"),
     ]
     problem = problem_of(candidates)
     plan = plan_paths(problem)
@@ -256,11 +258,24 @@ def test_every_candidate_that_is_left_out_says_why() -> None:
         "displaced": "displaced",
         "unused": "unused",
     }
+    assert plan.reserve == ("in reserve",)
     large = reasons["too large"].shortfall
     assert large is not None
     assert (large.needed, large.available) == (11, 10)
     assert "chosen is as good" in reasons["dominated"].words
     assert reasons["displaced"].quality_with == pytest.approx(0.79)
+
+
+def test_room_that_is_left_goes_to_what_carries_most() -> None:
+    good, fast = candidate("good", 0.8, 2e-4, num_bytes=6), candidate("fast", 0.7, 1e-5)
+    slow = candidate("slow", 0.7, 9e-5, num_bytes=2)
+    plan = plan_paths(problem_of([good, fast, slow], memory=8))
+    assert plan.reserve == ("fast",)
+    assert plan.quality == pytest.approx(0.8)
+    assert [s.path for s in plan.routing[0].shares if sum(s.by_class) > 0] == ["good"]
+    assert plan.capacity_qps == pytest.approx(0.8 * 2 / 1.375e-3)
+    full = plan_paths(problem_of([good, fast, slow], memory=6))
+    assert full.reserve == ()
 
 
 def test_dropping_dominated_candidates_loses_nothing() -> None:

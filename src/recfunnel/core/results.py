@@ -36,9 +36,14 @@ class Estimate(Value, frozen=True):
 
     @staticmethod
     def of(samples: DoubleArray) -> "Estimate":
-        """Mean and standard error of independent samples (N,), N at least 1."""
+        """Mean and standard error of independent samples (N,), N at least 1.
+
+        An infinite sample, such as a latency without end, makes both infinite.
+        """
         if not samples.size:
             raise InvalidInput("an estimate needs at least one sample")
+        if np.isposinf(samples).any():
+            return Estimate(mean=np.inf, stderr=np.inf, num_samples=int(samples.size))
         stderr = float(samples.std(ddof=1) / np.sqrt(samples.size)) if samples.size > 1 else np.inf
         return Estimate(mean=float(samples.mean()), stderr=stderr, num_samples=int(samples.size))
 

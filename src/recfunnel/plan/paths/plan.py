@@ -13,8 +13,11 @@ from recfunnel.plan.paths.greedy import greedy_mapping
 from recfunnel.plan.paths.problem import PathProblem, PathTarget
 from recfunnel.plan.paths.prune import LeftOut, mib, prune
 from recfunnel.plan.paths.routing import TIE, Routing, best_routing, capacity_qps
-from recfunnel.plan.paths.search import BestSet, best_set, quality_objective
+from recfunnel.plan.paths.search import best_set, capacity_objective, quality_objective
 from recfunnel.plan.paths.shortfall import explain_shortfall
+
+LEAST_GAIN = 0.01
+"""Relative gain in the load that can be carried for which a path is kept in reserve."""
 
 
 class PathShare(Value, frozen=True):
@@ -88,6 +91,8 @@ class PathPlan(Value, frozen=True):
 
     Args:
         menu: the chosen paths; None when nothing serves the load, then `shortfall` says why.
+        reserve: names of those in the menu that serve nothing at the loads asked for: kept where
+            memory is left, because they raise the load that can be carried.
         reason: in words.
         target: what was asked.
         classes: of query sizes.
@@ -103,6 +108,7 @@ class PathPlan(Value, frozen=True):
     """
 
     menu: PathMenu | None
+    reserve: tuple[str, ...]
     reason: str
     target: PathTarget
     classes: tuple[ClassRange, ...]
@@ -124,31 +130,47 @@ class PathPlan(Value, frozen=True):
 def plan_paths(problem: PathProblem) -> PathPlan:
     """Choose the set of paths of highest expected quality.
 
+    Where memory is left, paths that raise the load that can be carried most are kept as well, so
+    that a scheduler has something to fall back on.
+
     Returns:
         The plan; one that no set solves has no menu and says what falls short.
     """
     kept, dropped = prune(problem)
     objective = quality_objective(problem)
     best = best_set(problem, objective, kept)
+    chosen = () if best is None else with_reserve(problem, kept, best.chosen)
     sources = {candidate.path.source for candidate in problem.candidates}
     plan = PathPlan(
-        menu=None if best is None else _menu(problem, best.chosen),
+        menu=None if best is None else _menu(problem, chosen),
+        reserve=() if best is None else problem.names(sorted({*chosen} - {*best.chosen})),
         reason="",
         target=problem.target,
         classes=tuple(
             ClassRange(weight=c.weight, smallest=c.sizes[0], largest=c.largest)
             for c in problem.classes
         ),
-        quality=0.0 if best is None else mean_quality(problem, best.chosen) or 0.0,
-        capacity_qps=0.0 if best is None else capacity_qps(problem, best.chosen)[0],
-        routing=() if best is None else _routings(problem, best.chosen),
-        memory=_memory(problem, () if best is None else best.chosen),
-        left_out=(*dropped, *(() if best is None else _not_chosen(problem, best, kept))),
+        quality=0.0 if best is None else mean_quality(problem, chosen) or 0.0,
+        capacity_qps=0.0 if best is None else capacity_qps(problem, chosen)[0],
+        routing=() if best is None else _routings(problem, chosen),
+        memory=_memory(problem, chosen),
+        left_out=(*dropped, *(_why_not(problem, chosen, kept, p) for p in kept if p not in chosen)),
         alternatives=alternatives(problem),
         source="measured" if sources == {"measured"} else "modelled",
         shortfall=explain_shortfall(problem) if best is None else None,
     )
     return _sealed(msgspec.structs.replace(plan, reason=_reason(plan)))
+
+
+def with_reserve(
+    problem: PathProblem, candidates: tuple[int, ...], chosen: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The chosen paths, and those of the others that fit beside them and carry most with them."""
+    alone, _ = capacity_qps(problem, chosen)
+    found = best_set(problem, capacity_objective(problem), candidates, kept=chosen)
+    if found is None or found.value <= alone * (1 + LEAST_GAIN):
+        return chosen
+    return found.chosen
 
 
 def alternatives(problem: PathProblem) -> tuple[Alternative, ...]:
@@ -213,31 +235,29 @@ def _memory(problem: PathProblem, chosen: tuple[int, ...]) -> tuple[MemoryUse, .
     )
 
 
-def _not_chosen(problem: PathProblem, best: BestSet, kept: tuple[int, ...]) -> tuple[LeftOut, ...]:
-    return tuple(_why_not(problem, best, kept, p) for p in kept if p not in best.chosen)
-
-
-def _why_not(problem: PathProblem, best: BestSet, kept: tuple[int, ...], p: int) -> LeftOut:
+def _why_not(
+    problem: PathProblem, chosen: tuple[int, ...], kept: tuple[int, ...], p: int
+) -> LeftOut:
     """What the best set that keeps it would be."""
     name = problem.names([p])[0]
-    if problem.fits((*best.chosen, p)):
-        words = "there is room for it, but no query is served better by it at this load"
+    if problem.fits((*chosen, p)):
+        words = "there is room for it, but it serves no query better and carries no more"
         return LeftOut(name=name, reason="unused", words=words)
     forced = best_set(problem, quality_objective(problem), kept, kept=(p,))
-    over = _over(problem, best, p)
+    over = _over(problem, chosen, p)
     if forced is None:
         words = f"{over}; beside it no set of paths serves the load"
         return LeftOut(name=name, reason="displaced", words=words)
     quality = mean_quality(problem, forced.chosen) or 0.0
-    loss = (mean_quality(problem, best.chosen) or 0.0) - quality
+    loss = (mean_quality(problem, chosen) or 0.0) - quality
     words = f"{over}; the best set with it has {loss:.2g} less quality"
     if loss <= TIE:
-        words = f"{over}; the best set with it is no better"
+        words = f"{over}; the best set with it is no better and carries no more"
     return LeftOut(name=name, reason="displaced", words=words, quality_with=quality)
 
 
-def _over(problem: PathProblem, best: BestSet, p: int) -> str:
-    used = problem.bytes_of((*best.chosen, p))
+def _over(problem: PathProblem, chosen: tuple[int, ...], p: int) -> str:
+    used = problem.bytes_of((*chosen, p))
     platform = max(used, key=lambda name: used[name] - problem.memory_bytes[name])
     over = used[platform] - problem.memory_bytes[platform]
     return f"{mib(over)} more than {platform} has beside what was chosen"
@@ -251,7 +271,8 @@ def _reason(plan: PathPlan) -> str:
             f"Nothing serves the load: {lack.requirement} would have to be {lack.needed:.4g} "
             f"{lack.unit}, {lack.available:.4g} is what there is."
         )
-    names = ", ".join(path.name for path in plan.menu.paths)
+    names = ", ".join(p.name for p in plan.menu.paths if p.name not in plan.reserve)
+    spare = f" {', '.join(plan.reserve)} are kept in reserve." if plan.reserve else ""
     used = "; ".join(
         f"{m.platform}: {mib(m.used_bytes)} of {mib(m.available_bytes)}" for m in plan.memory
     )
@@ -263,7 +284,7 @@ def _reason(plan: PathPlan) -> str:
     )
     return (
         f"{names} deliver an expected quality of {plan.quality:.5f} at the load and carry up to "
-        f"{plan.capacity_qps:.4g} queries/s ({used}). {beside}"
+        f"{plan.capacity_qps:.4g} queries/s ({used}).{spare} {beside}"
     )
 
 

@@ -12,9 +12,9 @@ from math import log, pow
 from typing import Literal
 
 from recfunnel.core.model import ModelCost
+from recfunnel.data import criteo_shapes
 
 FLOAT_BYTES = 4
-NUM_DENSE = 13
 HASH_BYTES = 16
 """Parameters of one hash function, as the artifact counts them."""
 
@@ -108,23 +108,17 @@ class Representation:
 
 KAGGLE = Network(
     name="Kaggle",
-    rows=(
-        *(3, 4, 10, 15, 18, 24, 27, 105, 305, 583, 633, 1460, 2173, 3194, 5652, 5683, 12517, 14992),
-        *(93145, 142572, 286181, 2202608, 5461306, 7046547, 8351593, 10131227),
-    ),
+    rows=tuple(sorted(criteo_shapes.KAGGLE)),
     dim=16,
-    bottom=(NUM_DENSE, 512, 256, 64, 16),
+    bottom=(criteo_shapes.NUM_DENSE, 512, 256, 64, 16),
     top=(512, 256, 1),
 )
 
 TERABYTE = Network(
     name="Terabyte",
-    rows=(
-        *(3, 4, 10, 14, 36, 61, 101, 122, 970, 1442, 2208, 7112, 7378, 11156, 12420, 17217, 20134),
-        *(36084, 313829, 415421, 1333352, 7267859, 9758201, 9946608, 9980333, 9994222),
-    ),
+    rows=criteo_shapes.TERABYTE,
     dim=64,
-    bottom=(NUM_DENSE, 512, 256, 64),
+    bottom=(criteo_shapes.NUM_DENSE, 512, 256, 64),
     top=(512, 512, 256, 1),
 )
 
