@@ -1,10 +1,9 @@
 """Serve every query by the same path."""
 
-from collections.abc import Sequence
-
 from recfunnel.core.errors import StudyError
+from recfunnel.core.servable import PathMenu
 from recfunnel.core.spec import Spec
-from recfunnel.schedule.base import PathState, Scheduler, SchedulerSpec, schedulers
+from recfunnel.schedule.base import Conditions, Offer, Scheduler, SchedulerSpec, Whole, schedulers
 
 
 @schedulers.register
@@ -12,7 +11,7 @@ class FixedPath(Spec, SchedulerSpec, frozen=True, tag="fixed"):
     """Always the path of one index, whatever the queues and the budget.
 
     Args:
-        index: position in the serving plan, from 0.
+        index: position in the menu, from 0.
     """
 
     index: int = 0
@@ -21,27 +20,25 @@ class FixedPath(Spec, SchedulerSpec, frozen=True, tag="fixed"):
         if self.index < 0:
             raise StudyError(f"the fixed path has index {self.index}, must be 0 or more")
 
-    def build(self) -> Scheduler:
-        """The spec is its own policy: it remembers nothing."""
-        return self
-
-    def choose(self, paths: Sequence[PathState], *, budget_s: float) -> int:
-        """Pick the path of one query.
-
-        Args:
-            paths: more than `index`.
-            budget_s: not looked at.
-
-        Returns:
-            `index`.
+    def build(self, menu: PathMenu, conditions: Conditions) -> Scheduler:
+        """The policy; conditions are not looked at.
 
         Raises:
-            StudyError: the plan has no such path.
+            StudyError: the menu has no such path.
         """
-        del budget_s
-        if self.index >= len(paths):
+        del conditions
+        if self.index >= len(menu):
             raise StudyError(
-                f"the fixed path has index {self.index} but the plan has {len(paths)} paths; "
-                f"choose 0 to {len(paths) - 1}"
+                f"the fixed path has index {self.index} but the menu has {len(menu)} paths; "
+                f"choose 0 to {len(menu) - 1}"
             )
-        return self.index
+        return _Fixed(self.index)
+
+
+class _Fixed(Whole):
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def choose(self, offer: Offer) -> int:
+        del offer
+        return self._index

@@ -1,0 +1,162 @@
+"""Replay queries through several paths on several platforms, chosen by a policy, event by event.
+
+Letters: N queries, P paths, S stations of a path.
+"""
+
+import heapq
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+from recfunnel.core.arrays import DoubleArray, IntArray
+from recfunnel.core.errors import StudyError
+from recfunnel.core.servable import PathMenu, ServiceTimes
+from recfunnel.core.workload import check_times
+from recfunnel.schedule.base import Scheduler
+from recfunnel.schedule.dispatcher import Dispatcher, Start
+from recfunnel.schedule.outcome import Outcome
+
+_FINISH, _ARRIVE = 0, 1
+"""Rank of events at one instant: a server that becomes free is there for who arrives."""
+
+
+def simulate_paths(
+    menu: PathMenu,
+    policy: Scheduler,
+    deadline_s: float,
+    arrival_s: DoubleArray,
+    num_candidates: IntArray,
+    service_s: Sequence[DoubleArray],
+) -> Outcome:
+    """Let every query arrive, be given a path and pass its stations.
+
+    Events at one instant run by rank (finishes before arrivals), then by query. A part of a split
+    query takes its query's time in the ratio of the profile's medians at both sizes.
+
+    Args:
+        menu: the paths.
+        policy: built for this menu, fresh.
+        deadline_s: the policy's; nothing stops at it.
+        arrival_s: (N,), never falling.
+        num_candidates: (N,).
+        service_s: for each path (S, N), what each query takes at its stations, above 0.
+
+    Returns:
+        What became of each query.
+
+    Raises:
+        StudyError: shapes do not match, or a service time is not above 0.
+        InvalidInput: a size is outside the profiles.
+    """
+    check_times(arrival_s)
+    _check_service(menu, arrival_s, num_candidates, service_s)
+    run = _Run(Dispatcher(menu, policy, deadline_s), num_candidates, service_s)
+    events: list[tuple[float, int, int, int, Start | None]] = [
+        (now_s, _ARRIVE, query, 0, None) for query, now_s in enumerate(arrival_s.tolist())
+    ]
+    while events:
+        now_s, _, query, _, done = heapq.heappop(events)
+        for start in run.step(now_s, query, done):
+            end_s = now_s + run.takes_s(start)
+            heapq.heappush(events, (end_s, _FINISH, start.query, start.part, start))
+    answered_s = np.array(run.answered_s)
+    return Outcome(
+        arrival_s=arrival_s,
+        num_candidates=num_candidates,
+        path=np.array(run.path),
+        latency_s=answered_s - arrival_s,
+        work_s=np.array(run.work_s),
+        num_parts=np.array(run.num_parts),
+    )
+
+
+class _Run:
+    """What is written down while a run goes on."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, num_candidates: IntArray, service_s: Sequence[DoubleArray]
+    ) -> None:
+        self._dispatcher, num_queries = dispatcher, num_candidates.size
+        self._sizes = num_candidates.tolist()
+        self._service_s = [path.tolist() for path in service_s]
+        self._last = [len(path.stations) - 1 for path in dispatcher.menu.paths]
+        self.path = [-1] * num_queries
+        self.answered_s = [math.inf] * num_queries
+        self.work_s = [0.0] * num_queries
+        self.num_parts = [1] * num_queries
+        self._parts_done = [0] * num_queries
+
+    def step(self, now_s: float, query: int, done: Start | None) -> list[Start]:
+        """One event; what starts now."""
+        if done is None:
+            return self._dispatcher.arrive(query, self._sizes[query], now_s)
+        if done.station == self._last[done.path]:
+            self._parts_done[query] += 1
+            if self._parts_done[query] == done.num_parts:
+                self.answered_s[query] = now_s
+        return self._dispatcher.finish(done, now_s)
+
+    def takes_s(self, start: Start) -> float:
+        """Service time of what starts, noted as work."""
+        query = start.query
+        service_s: float = self._service_s[start.path][start.station][query]
+        if start.num_parts > 1:
+            service_s *= self._part_ratio(start)
+        self.path[query], self.num_parts[query] = start.path, start.num_parts
+        self.work_s[query] += service_s
+        return service_s
+
+    def _part_ratio(self, start: Start) -> float:
+        fewest, _ = self._dispatcher.menu.sizes
+        service = self._dispatcher.menu.paths[start.path].stations[start.station].service
+        sizes = np.array([max(start.num_candidates, fewest), self._sizes[start.query]])
+        part_s, whole_s = service.medians_s(sizes)
+        return float(part_s / whole_s)
+
+
+def draw_service(
+    menu: PathMenu, num_candidates: IntArray, rng: np.random.Generator
+) -> tuple[DoubleArray, ...]:
+    """Service times of queries on every path, lognormal through each profile's median and tail.
+
+    A query has the same luck on every path, so that policies are compared on the same queries.
+
+    Args:
+        menu: the paths.
+        num_candidates: (N,), within the profiles.
+        rng: draws.
+
+    Returns:
+        For each path (S, N) seconds.
+    """
+    luck = rng.standard_normal(num_candidates.size)
+    return tuple(
+        np.stack([_drawn(station.service, num_candidates, luck) for station in path.stations])
+        for path in menu.paths
+    )
+
+
+def _drawn(service: ServiceTimes, sizes: IntArray, luck: DoubleArray) -> DoubleArray:
+    median_s = service.medians_s(sizes)
+    spread = np.log(service.tails_s(sizes) / median_s) / NormalDist().inv_cdf(service.tail_quantile)
+    drawn: DoubleArray = median_s * np.exp(spread * luck)
+    return drawn
+
+
+def _check_service(
+    menu: PathMenu,
+    arrival_s: DoubleArray,
+    num_candidates: IntArray,
+    service_s: Sequence[DoubleArray],
+) -> None:
+    wanted = [(len(path.stations), arrival_s.size) for path in menu.paths]
+    found = [np.shape(path) for path in service_s]
+    if found != wanted or num_candidates.shape != arrival_s.shape:
+        raise StudyError(
+            f"service times have shapes {found} and sizes {num_candidates.shape} for "
+            f"{arrival_s.size} queries; each path needs (stations, queries): {wanted}"
+        )
+    if not all(path.min() > 0 and path.max() < np.inf for path in service_s):
+        raise StudyError("service times must be above 0 and finite")
