@@ -14,17 +14,19 @@ from recfunnel.workload.lookups import ZipfLookups
 @given(
     num_rows=st.integers(1, 300),
     exponent=st.floats(0, 3),
+    shift=st.floats(0, 10),
     seed=st.integers(0, 10),
 )
 def test_ids_are_the_inverse_of_the_cumulative_probability(
-    num_rows: int, exponent: float, seed: int
+    num_rows: int, exponent: float, shift: float, seed: int
 ) -> None:
-    weights = np.arange(1, num_rows + 1, dtype=np.float64) ** -exponent
+    weights = (np.arange(1, num_rows + 1, dtype=np.float64) + shift) ** -exponent
     cumulative = np.cumsum(weights)
     cumulative /= cumulative[-1]
     uniform = rng_for(seed, "lookups").random(200)
     expected = np.minimum(np.searchsorted(cumulative, uniform, side="right"), num_rows - 1)
-    drawn = ZipfLookups(num_rows=num_rows, exponent=exponent).ids(200, rng_for(seed, "lookups"))
+    lookups = ZipfLookups(num_rows=num_rows, exponent=exponent, shift=shift)
+    drawn = lookups.ids(200, rng_for(seed, "lookups"))
     assert drawn.tolist() == expected.tolist()
 
 
@@ -68,6 +70,7 @@ def test_some_rows_keep_their_rank_when_only_some_change() -> None:
         ({"num_rows": 0}, "num_rows is 0"),
         ({"num_rows": 2**32}, "must be 1 to 4294967295"),
         ({"exponent": -0.1}, "exponent is -0.1"),
+        ({"shift": -1.0}, "shift of ranks is -1.0"),
         ({"churn": 1.1}, "churn is 1.1"),
         ({"period": 0}, "period is 0 lookups"),
     ],

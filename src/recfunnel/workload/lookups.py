@@ -1,9 +1,9 @@
 """Which rows of a table are looked up: a few often, most hardly ever, and not always the same.
 
-Row ids are drawn by their popularity rank, one independent of the other (Zipf's law: the row of
-rank r, from 1, has weight r to the power of minus the exponent). Real traces repeat themselves more
-than that, and what is popular changes; the second is modelled here, since it decides whether rows
-chosen yesterday serve today.
+Row ids are drawn by their popularity rank, one independent of the other: the row of rank r, from
+1, has weight (r + shift) to the power of minus the exponent, which is Zipf's law, and Mandelbrot's
+where there is a shift. Real traces repeat themselves more than that, and what is popular changes;
+the second is modelled here, since it decides whether rows chosen yesterday serve today.
 """
 
 import numpy as np
@@ -26,12 +26,14 @@ class ZipfLookups(Value, frozen=True):
     Args:
         num_rows: R, of the table, 1 to 2^32 - 1.
         exponent: at least 0; 0 makes all rows equal, catalogues are about 0.8 to 1.1.
+        shift: at least 0; flattens the head, so that the best rows differ less.
         churn: share of rows that exchange their ranks at each change, 0 (never) to 1 (all).
         period: lookups between two changes, at least 1.
     """
 
     num_rows: int
     exponent: float = 0.9
+    shift: float = 0.0
     churn: float = 0.0
     period: int = 1_000_000
 
@@ -40,6 +42,8 @@ class ZipfLookups(Value, frozen=True):
             raise StudyError(f"num_rows is {self.num_rows}, must be 1 to {2**32 - 1}")
         if not 0 <= self.exponent < np.inf:
             raise StudyError(f"the Zipf exponent is {self.exponent}, must be at least 0")
+        if not 0 <= self.shift < np.inf:
+            raise StudyError(f"the shift of ranks is {self.shift}, must be at least 0")
         if not 0 <= self.churn <= 1:
             raise StudyError(f"churn is {self.churn}, must be 0 to 1")
         if self.period < 1:
@@ -55,7 +59,7 @@ class ZipfLookups(Value, frozen=True):
         Returns:
             (L,), 0 to R - 1; while nothing has changed, id i has rank i + 1.
         """
-        cumulative = _cumulative(self.num_rows, self.exponent)
+        cumulative = _cumulative(self.num_rows, self.exponent, self.shift)
         guide = _guide(cumulative)
         ids = np.empty(num_lookups, np.uint32)
         row_of_rank = np.arange(self.num_rows, dtype=np.uint32)
@@ -75,10 +79,10 @@ class ZipfLookups(Value, frozen=True):
         row_of_rank[ranks] = row_of_rank[rng.permutation(ranks)]
 
 
-def _cumulative(num_rows: int, exponent: float) -> DoubleArray:
+def _cumulative(num_rows: int, exponent: float, shift: float) -> DoubleArray:
     """(R,), probability of this rank or a better one; the last is 1."""
     ranks = np.arange(1, num_rows + 1, dtype=np.float64)
-    total: DoubleArray = np.cumsum(ranks**-exponent)
+    total: DoubleArray = np.cumsum((ranks + shift) ** -exponent)
     total /= total[-1]
     return total
 

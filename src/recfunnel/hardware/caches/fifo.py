@@ -18,8 +18,11 @@ from recfunnel.core.spec import Spec
 from recfunnel.hardware.caches.base import CachePolicySpec, cache_policies
 from recfunnel.hardware.caches.trace import Rows, RowTrace
 
-LANES = 16
-"""Capacities in one pass: a cache line of 32-bit counts a slot."""
+MOST_LANES = 128
+"""Capacities in one pass: the more, the less each costs."""
+
+_MOST_COUNTS = 2**27
+"""Rows times lanes of a pass, about; half a GiB."""
 
 _PATIENCE = 8
 """Slots that are looked at for a free one before a new one is taken."""
@@ -30,26 +33,57 @@ class Fifo(Spec, CachePolicySpec, frozen=True, tag="fifo"):
     """Evicts the row that came in longest ago."""
 
     def hits(self, trace: RowTrace, capacities: IntArray) -> IntArray:
-        """(S,), 16 capacities a pass."""
-        groups = np.split(capacities, range(LANES, capacities.size, LANES))
-        return np.concatenate([_hits(trace, group) for group in groups])
+        """(S,), up to 128 capacities a pass, fewer where they are large."""
+        lanes = max(1, min(MOST_LANES, _MOST_COUNTS // int(capacities[-1])))
+        groups = np.split(capacities, range(lanes, capacities.size, lanes))
+        return np.concatenate([_Lanes(trace.num_rows, group).hits(trace) for group in groups])
 
 
-def _hits(trace: RowTrace, capacities: IntArray) -> IntArray:
-    num_slots = min(trace.num_rows, int(capacities.sum())) + 1
-    num_in = np.zeros(capacities.size, np.uint32)
-    state = (
-        capacities.astype(np.uint32),
-        num_in,
-        np.zeros(trace.num_rows, np.uint32),
-        np.full(num_slots, trace.num_rows, np.uint32),
-        np.zeros((num_slots, capacities.size), np.uint32),
-        np.array([0, min(num_slots, int(capacities[-1]) + _PATIENCE)]),
-    )
-    _play(trace.rows[: trace.num_warm_up], *state)
-    before = num_in.astype(np.int64)
-    _play(trace.rows[trace.num_warm_up :], *state)
-    return trace.num_counted - (num_in - before)
+class _Lanes:
+    """Caches that share a pass, one a lane.
+
+    Args:
+        num_rows: R.
+        capacities: (S,), rising.
+    """
+
+    def __init__(self, num_rows: int, capacities: IntArray) -> None:
+        self._capacities = capacities.astype(np.uint32)
+        self._num_in = np.zeros(capacities.size, np.uint32)
+        self._slot_of = np.zeros(num_rows, np.uint32)
+        self._places = np.zeros(2, np.int64)
+        self._owner = np.zeros(0, np.uint32)
+        self._leaves = np.zeros((0, capacities.size), np.uint32)
+        self._grow_to(int(capacities[-1]) + _PATIENCE)
+
+    def hits(self, trace: RowTrace) -> IntArray:
+        """(S,), of caches that are empty now."""
+        self._play(trace.rows[: trace.num_warm_up])
+        before = self._num_in.astype(np.int64)
+        self._play(trace.rows[trace.num_warm_up :])
+        return trace.num_counted - (self._num_in - before)
+
+    def _play(self, rows: Rows) -> None:
+        start = 0
+        while start < rows.size:
+            start += _play(
+                rows[start:],
+                self._capacities,
+                self._num_in,
+                self._slot_of,
+                self._owner,
+                self._leaves,
+                self._places,
+            )
+            if start < rows.size:
+                self._grow_to(self._owner.size + self._owner.size // 4 + 1)
+
+    def _grow_to(self, num_slots: int) -> None:
+        more = num_slots - self._owner.size
+        nobody = np.full(more, self._slot_of.size, np.uint32)
+        self._owner = np.concatenate([self._owner, nobody])
+        empty = np.zeros((more, self._num_in.size), np.uint32)
+        self._leaves = np.concatenate([self._leaves, empty])
 
 
 @njit(nogil=True, cache=True)
@@ -61,24 +95,29 @@ def _play(
     owner: Rows,
     leaves: Rows,
     places: IntArray,
-) -> None:
-    """Go on with S caches, one a lane.
+) -> int:
+    """Go on with S caches, one a lane, as far as there are slots.
 
     Args:
         rows: (L,), looked up next.
         capacities: (S,).
         num_in: (S,), kept at how many rows have come in, which are the misses.
-        slot_of: (rows,), kept at 1 + the slot of each row, 0 for none.
-        owner: (slots,), kept at the row of each slot, the number of rows for none.
+        slot_of: (R,), kept at 1 + the slot of each row, 0 for none.
+        owner: (slots,), kept at the row of each slot, R for none.
         leaves: (slots, S), kept at the count with which the slot's row leaves each lane.
         places: the slot looked at last for a free one, and how many slots are in use.
+
+    Returns:
+        Lookups done; fewer than L when more slots are needed.
     """
     num_lanes = np.uint64(capacities.size)
     nobody = np.uint32(slot_of.size)
     for i in range(rows.size):
         row = np.uint64(rows[i])
         if not slot_of[row]:
-            free = _free_slot(num_in, owner, leaves, places)
+            free = _free_slot(num_in, leaves, places)
+            if free < 0:
+                return i
             if owner[free] != nobody:
                 slot_of[owner[free]] = 0
             owner[free] = row
@@ -90,23 +129,20 @@ def _play(
             now = np.uint32(count + np.uint32(leave <= count))
             num_in[lane] = now
             leaves[slot, lane] = leave if leave > count else np.uint32(now + capacities[lane])
+    return rows.size
 
 
 @njit(nogil=True, cache=True)
-def _free_slot(num_in: Rows, owner: Rows, leaves: Rows, places: IntArray) -> int:
-    """A slot whose row no lane holds; there is one more slot than all lanes can hold rows."""
-    num_looked_at = 0
-    while True:
-        slot = int(places[0]) + 1
-        if slot >= places[1]:
-            slot = 0
-        places[0] = slot
+def _free_slot(num_in: Rows, leaves: Rows, places: IntArray) -> int:
+    """A slot whose row no lane holds; a new one when none is found soon; -1 when there is none."""
+    for _ in range(min(_PATIENCE, places[1])):
+        places[0] = (places[0] + 1) % places[1]
         held = False
         for lane in range(num_in.size):
-            held |= leaves[slot, lane] > num_in[lane]
+            held |= leaves[places[0], lane] > num_in[lane]
         if not held:
-            return slot
-        num_looked_at += 1
-        if num_looked_at >= _PATIENCE and places[1] < owner.size:
-            places[1] += 1
-            return int(places[1]) - 1
+            return int(places[0])
+    if places[1] == leaves.shape[0]:
+        return -1
+    places[1] += 1
+    return int(places[1]) - 1
