@@ -96,16 +96,16 @@ def all_lines() -> np.ndarray:
 
 def draw_trace(num_samples: int, num_threads: int) -> RowTrace:
     """Samples' lookups in 20 tables, side by side, in one address space."""
-    tables = TABLE_ROWS * NUM_COPIES
-    addresses = np.empty((num_samples, len(tables)), np.uint32)
+    addresses = np.empty((num_samples, len(TABLE_ROWS), NUM_COPIES), np.uint32)
 
-    def draw(column: int) -> None:
-        lookups = ZipfLookups(num_rows=tables[column], exponent=EXPONENT, shift=SHIFT)
-        ids = lookups.ids(num_samples, rng_for(1, "cache study", column))
-        addresses[:, column] = ids + np.uint32(sum(tables[:column]))
+    def draw(table: int) -> None:
+        lookups = ZipfLookups(num_rows=TABLE_ROWS[table], exponent=EXPONENT, shift=SHIFT)
+        ids = lookups.ids(num_samples * NUM_COPIES, rng_for(1, "cache study", table))
+        firsts = NUM_COPIES * sum(TABLE_ROWS[:table]) + np.arange(NUM_COPIES) * TABLE_ROWS[table]
+        addresses[:, table] = ids.reshape(num_samples, NUM_COPIES) + firsts.astype(np.uint32)
 
     with ThreadPoolExecutor(num_threads) as pool:
-        list(pool.map(draw, range(len(tables))))
+        list(pool.map(draw, range(len(TABLE_ROWS))))
     return row_trace(addresses.reshape(-1))
 
 

@@ -27,15 +27,20 @@ class Static(Spec, CachePolicySpec, frozen=True, tag="static"):
             StudyError: the trace has no warm-up.
         """
         counted = lookups_of_rows(trace.rows[trace.num_warm_up :], trace.num_rows)
-        hits = np.concatenate([[0], np.cumsum(counted[hottest_rows(trace)])])
+        held = hottest_rows(trace, int(capacities[-1]))
+        hits = np.concatenate([[0], np.cumsum(counted[held])])
         return hits[np.minimum(capacities, hits.size - 1)]
 
 
-def hottest_rows(trace: RowTrace) -> IntArray:
+def hottest_rows(trace: RowTrace, most: int) -> IntArray:
     """Rows of the warm-up, the one looked up most first.
 
+    Args:
+        trace: the lookups.
+        most: rows wanted, at least 1.
+
     Returns:
-        int64, each row of the warm-up once; equals in the order of their ids.
+        int64, up to `most` rows that the warm-up has; equals in the order of their ids.
 
     Raises:
         StudyError: the trace has no warm-up.
@@ -46,8 +51,11 @@ def hottest_rows(trace: RowTrace) -> IntArray:
             "no warm-up; give one"
         )
     lookups = lookups_of_rows(trace.rows[: trace.num_warm_up], trace.num_rows)
-    order = np.argsort(-lookups, kind="stable")
-    return order[: np.count_nonzero(lookups)]
+    least = 1
+    if most < lookups.size:  # most rows are rare, and need no sorting
+        least = max(1, int(np.partition(lookups, lookups.size - most)[lookups.size - most]))
+    rows = np.flatnonzero(lookups >= least)
+    return rows[np.argsort(-lookups[rows], kind="stable")][:most]
 
 
 def lookups_of_rows(rows: Rows, num_rows: int) -> IntArray:
