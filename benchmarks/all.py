@@ -17,6 +17,7 @@ WITHOUT_DATA = (
     "planner_speed.py",
     "model_calls.py",
     "native_kernels.py",
+    "topk_filter.py",
 )
 
 
