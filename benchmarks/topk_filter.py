@@ -97,10 +97,11 @@ def print_quality(run: Path, front: str, back: str, keep: int, k: int) -> None:
     for name, topk in filters(sample, keep).items():
         found = filtered_quality(book, pipeline, [topk, None])
         verdict = compare(exact, found.ndcg, rng_for(0, "filters", name))
+        low, high = verdict.interval
         print(
             f"{name:28} {found.num_passed[:, 0].mean():7.0f} "
             f"{found.filter_cycles[:, 0].mean():7.0f} {found.ndcg.mean():7.4f}  "
-            f"{verdict.difference.mean:+.4f} ({verdict.interval[0]:+.4f} to {verdict.interval[1]:+.4f})"
+            f"{verdict.difference.mean:+.4f} ({low:+.4f} to {high:+.4f})"
         )
 
 
