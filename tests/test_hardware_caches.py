@@ -11,9 +11,14 @@ from cache_oracles import ORACLES
 from recfunnel.core.errors import StudyError
 from recfunnel.core.seeds import rng_for
 from recfunnel.hardware.caches.base import CachePolicySpec, cache_policies, count_hits
-from recfunnel.hardware.caches.lru import lru_hits, stack_distances
+from recfunnel.hardware.caches.belady import Belady
+from recfunnel.hardware.caches.fifo import Fifo
+from recfunnel.hardware.caches.lfu import Lfu
+from recfunnel.hardware.caches.lru import Lru, lru_hits, stack_distances
 from recfunnel.hardware.caches.s3fifo import S3Fifo
+from recfunnel.hardware.caches.static import Static
 from recfunnel.hardware.caches.trace import RowTrace, row_trace
+from recfunnel.testing.cache_policy import CachePolicyContract
 
 POLICIES = tuple(ORACLES)
 
@@ -35,6 +40,31 @@ def traces(draw: st.DrawFn) -> RowTrace:
     ids = draw(st.lists(st.integers(0, draw(st.integers(0, 40))), min_size=1, max_size=300))
     trace = row_trace(np.array(ids))
     return trace.warmed_up_by(draw(st.integers(0, len(ids) - 1)))
+
+
+class TestLru(CachePolicyContract):
+    spec = Lru()
+
+
+class TestFifo(CachePolicyContract):
+    spec = Fifo()
+
+
+class TestLfu(CachePolicyContract):
+    spec = Lfu()
+
+
+class TestS3Fifo(CachePolicyContract):
+    spec = S3Fifo()
+
+
+class TestBelady(CachePolicyContract):
+    spec = Belady()
+
+
+class TestStatic(CachePolicyContract):
+    spec = Static()
+    evicts = False
 
 
 CAPACITIES = st.lists(st.integers(1, 45), min_size=1, max_size=20)
@@ -74,15 +104,6 @@ def test_static_rows_are_the_hottest_of_the_warm_up(trace: RowTrace, capacities:
     assert count_hits(policy("static"), trace, capacities).hits.tolist() == expected
 
 
-@pytest.mark.parametrize("kind", POLICIES)
-def test_capacities_of_one_pass_do_not_touch_each_other(kind: str) -> None:
-    trace = row_trace(zipf_like(2, 5_000, 60_000)).warmed_up_by(10_000)
-    capacities = np.unique(np.geomspace(1, 6_000, 40).astype(np.int64))
-    together = count_hits(policy(kind), trace, capacities)
-    alone = [int(count_hits(policy(kind), trace, [c]).hits[0]) for c in capacities]
-    assert together.hits.tolist() == alone
-
-
 def test_stack_distances_are_the_hits_of_every_capacity() -> None:
     trace = row_trace(zipf_like(3, 3_000, 80_000))
     hits = np.cumsum(stack_distances(trace, 1_000))
@@ -116,13 +137,6 @@ def test_fifo_may_hit_less_with_more_capacity() -> None:
     # Belady, Nelson, Shedler 1969: three places miss 9 of 12 lookups, four miss 10
     trace = row_trace(np.array([1, 2, 3, 4, 1, 2, 5, 1, 2, 3, 4, 5]))
     assert count_hits(policy("fifo"), trace, [3, 4]).misses.tolist() == [9, 10]
-
-
-def test_a_cache_of_all_rows_misses_each_once() -> None:
-    trace = row_trace(zipf_like(5, 500, 5_000))
-    for kind in POLICIES:
-        counted = count_hits(policy(kind), trace, [trace.num_rows, 10**12])
-        assert counted.misses.tolist() == [trace.num_rows] * 2
 
 
 def test_counts_come_in_the_order_of_the_capacities() -> None:
