@@ -154,6 +154,7 @@ def test_scores_outside_the_range_and_edges_from_themselves_are_said(
     [
         (["--k", "11"], "keeps 11 of 10 candidates; k must be between 1 and 10"),
         (["--k", "0"], "keeps 0 of 10"),
+        (["--k", "11", "--edges", "tail"], "keeps 11 of 10"),
         (["--k", "2", "--bins", "1"], "a filter of 1 bins"),
         (["--k", "2", "--lanes", "0"], "0 lanes"),
         (["--k", "2", "--low", "1"], "range must be finite and not empty"),

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recfunnel.core.errors import StudyError
@@ -18,9 +18,9 @@ from recfunnel.hardware.systolic.fission import (
 )
 from recfunnel.hardware.systolic.network import (
     DotInteraction,
-    SimdLanes,
     dlrm_shape,
-    interaction_cycles,
+    dots_on_array,
+    dots_on_lanes,
     network_cycles,
 )
 from recfunnel.hardware.systolic.sharing import (
@@ -53,42 +53,51 @@ def test_a_network_takes_its_layers_one_after_another() -> None:
     sizes = ((13, 64), (64, 4), (108, 64), (64, 1))
     for on in (False, True):
         wanted = sum(gemm_cycles(4096, n, k, 128, 128, overlap=on) for k, n in sizes)
-        assert network_cycles(catted, 4096, WHOLE, overlap=on) == wanted
+        assert network_cycles(catted, 4096, 128, 128, overlap=on) == wanted
 
 
 @pytest.mark.parametrize(("size", "cycles"), [(128, 17015), (64, 21175), (32, 54273), (16, 165596)])
 def test_is_near_what_scalesim_1_gave_for_the_paper(size: int, cycles: int) -> None:
     """RecPipe's figure 10a, small model, 4096 candidates; that version fills and drains sooner."""
-    array = SystolicArray(rows=size, cols=size)
-    ours = network_cycles(dlrm_shape((13, 64, 4), (64, 1), 26, "cat"), 4096, array)
+    ours = network_cycles(dlrm_shape((13, 64, 4), (64, 1), 26, "cat"), 4096, size, size)
     assert abs(ours / cycles - 1) < 0.085
 
 
 def test_dots_on_the_array_are_a_product_a_candidate() -> None:
     """27 vectors of 32 on 32 x 32: one fold a candidate, its own vectors standing in it."""
     dots = DotInteraction(num_vectors=27, width=32)
-    array = SystolicArray(rows=32, cols=32)
-    assert interaction_cycles(10, dots, array) == 10 * (2 * 32 + 32 + 27 - 2) - 1
-    wide = SystolicArray(rows=128, cols=128)  # 4 candidates abreast, 3 times
-    assert interaction_cycles(10, dots, wide) == 3 * (2 * 128 + 128 + 27 - 2) - 1
-    low = SystolicArray(rows=16, cols=16)  # two folds down, two across
-    assert interaction_cycles(10, dots, low) == 40 * (2 * 16 + 16 + 27 - 2) - 1
+    assert dots_on_array(10, dots, 32, 32) == 10 * (2 * 32 + 32 + 27 - 2) - 1
+    # 4 candidates abreast, 3 times; two folds down and two across for each
+    assert dots_on_array(10, dots, 128, 128) == 3 * (2 * 128 + 128 + 27 - 2) - 1
+    assert dots_on_array(10, dots, 16, 16) == 40 * (2 * 16 + 16 + 27 - 2) - 1
+    assert dots_on_array(10, dots, 32, 32, overlap=True) == 63 + 9 * 32 + 62 + 27
 
 
 def test_dots_on_lanes_are_done_once_a_pair() -> None:
     dots = DotInteraction(num_vectors=27, width=32)
     assert dots.macs == 27 * 26 // 2 * 32
-    assert interaction_cycles(10, dots, SimdLanes(num_lanes=64)) == 10 * dots.macs / 64
-    one = network_cycles(LARGE, 64, WHOLE, lanes=SimdLanes(num_lanes=64))
-    assert one == network_cycles(LARGE, 64, WHOLE, lanes=SimdLanes(num_lanes=128)) + (
-        64 * dots.macs // 128
-    )
+    assert dots_on_lanes(10, dots, 64) == 10 * dots.macs / 64
+    few, many = (network_cycles(LARGE, 64, 128, 128, num_lanes=lanes) for lanes in (64, 128))
+    assert few - many == 64 * dots.macs // 128
 
 
 def test_the_interaction_is_work_the_concatenation_does_not_have() -> None:
     dots, cat = (dlrm_shape((13, 64, 4), (64, 1), 26, kind) for kind in ("dot", "cat"))
     assert dots.interaction is not None
-    assert network_cycles(dots, 512, WHOLE) > 1.5 * network_cycles(cat, 512, WHOLE)
+    assert network_cycles(dots, 512, 128, 128) > 1.5 * network_cycles(cat, 512, 128, 128)
+
+
+def test_many_designs_at_once_are_each_as_alone() -> None:
+    rng = np.random.default_rng(0)
+    items, rows, cols = rng.integers(1, 4097, 50), *rng.integers(1, 129, (2, 50))
+    for lanes in (None, rng.integers(1, 65, 50)):
+        together = network_cycles(LARGE, items, rows, cols, overlap=True, num_lanes=lanes)
+        for i, found in enumerate(together):
+            own = None if lanes is None else lanes[i]
+            shape = (int(items[i]), int(rows[i]), int(cols[i]))
+            assert found == network_cycles(LARGE, *shape, overlap=True, num_lanes=own)
+    parts = place(WHOLE, [(64, 64), (32, 32)]).arrays
+    assert [(part.rows, part.cols) for part in parts] == [(64, 64), (32, 32)]
 
 
 def test_an_array_is_cut_into_the_sub_arrays_of_recpipes_topologies() -> None:
@@ -105,6 +114,7 @@ def test_what_a_shape_does_not_divide_rests() -> None:
     assert cut.share_used == 4 * 48 * 64 / 128**2
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_squares_of_halved_sides_always_find_room(data: st.DataObject) -> None:
     """The array is quartered again and again at random; the parts, shuffled, fit in it."""

@@ -71,11 +71,12 @@ def topk(
         csv: print CSV, one row a query.
     """
     from recfunnel.hardware.topk.filter import TopKFilter
-    from recfunnel.hardware.topk.run import filter_scores, recall
+    from recfunnel.hardware.topk.run import check_k, filter_scores, recall
 
     if json and csv:
         raise StudyError("--json and --csv are both given; choose one")
     table = read_scores(scores)
+    check_k(k, table.shape[1])
     known = table if sample is None else read_scores(sample)
     low, high = _range(edges, known, low, high)
     made = TopKFilter(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recfunnel.core.arrays import BoolArray
+from recfunnel.core.arrays import BoolArray, IntArray
 from recfunnel.core.errors import StudyError
 from recfunnel.core.spec import Value
 from recfunnel.hardware.systolic.sizes import SystolicArray
@@ -65,6 +65,12 @@ class Partition(Value, frozen=True):
             if taken[where].any():
                 raise StudyError(f"sub-array {_words(part)} lies on another one; move or shrink it")
             taken[where] = True
+
+    @property
+    def arrays(self) -> tuple[SystolicArray, ...]:
+        """Each sub-array as an array of its own."""
+        block = self.array.block
+        return tuple(SystolicArray(rows=p.rows, cols=p.cols, block=block) for p in self.parts)
 
     @property
     def share_used(self) -> float:
@@ -160,17 +166,24 @@ def _size_key(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def _first_room(array: SystolicArray, taken: BoolArray, rows: int, cols: int) -> SubArray:
-    step = array.block
+    block = array.block
     _check_part(array, SubArray(top=0, left=0, rows=rows, cols=cols))
-    for top in range(0, array.rows - rows + 1, step):
-        for left in range(0, array.cols - cols + 1, step):
-            part = SubArray(top=top, left=left, rows=rows, cols=cols)
-            if not taken[part.in_blocks(step)].any():
-                return part
-    raise StudyError(
-        f"no room found for a sub-array of {rows} x {cols} in {array.rows} x {array.cols} beside "
-        "the larger ones; take fewer, or place them by hand"
-    )
+    down, across = np.nonzero(_blocks_in_the_way(taken, rows // block, cols // block) == 0)
+    if not down.size:
+        raise StudyError(
+            f"no room found for a sub-array of {rows} x {cols} in {array.rows} x {array.cols} "
+            "beside the larger ones; take fewer, or place them by hand"
+        )
+    top, left = block * int(down[0]), block * int(across[0])
+    return SubArray(top=top, left=left, rows=rows, cols=cols)
+
+
+def _blocks_in_the_way(taken: BoolArray, height: int, width: int) -> IntArray:
+    """Of a rectangle of blocks at each place, how many are taken: differences of running sums."""
+    sums = np.pad(taken.astype(np.int64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    below = sums[height:] - sums[:-height]
+    count: IntArray = below[:, width:] - below[:, :-width]
+    return count
 
 
 def _no_blocks(array: SystolicArray) -> BoolArray:

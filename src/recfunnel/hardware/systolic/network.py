@@ -1,6 +1,8 @@
 """A ranking network as the matrix products an accelerator does, and their cycles.
 
 Letters: M candidates, F vectors that meet in the interaction, each of D numbers, an R x C array.
+Numbers of candidates and sizes of arrays may be arrays themselves, which broadcast against each
+other: many designs at once.
 """
 
 from itertools import pairwise
@@ -13,7 +15,7 @@ from recfunnel.core.arrays import IntArray
 from recfunnel.core.errors import StudyError
 from recfunnel.core.spec import Value
 from recfunnel.hardware.systolic.cycles import gemm_cycles
-from recfunnel.hardware.systolic.sizes import Dataflow, SystolicArray, ceil_div, checked
+from recfunnel.hardware.systolic.sizes import Dataflow, ceil_div, checked
 
 
 class Layer(Value, frozen=True):
@@ -85,19 +87,6 @@ class NetworkShape(Value, frozen=True):
         return self.num_weights + (self.interaction.macs if self.interaction else 0)
 
 
-class SimdLanes(Value, frozen=True):
-    """Multiply-adders beside the array.
-
-    Args:
-        num_lanes: multiply-adds a cycle.
-    """
-
-    num_lanes: int
-
-    def __post_init__(self) -> None:
-        checked("lanes", self.num_lanes)
-
-
 def dlrm_shape(
     bottom: tuple[int, ...],
     top: tuple[int, ...],
@@ -132,60 +121,70 @@ def dlrm_shape(
     )
 
 
-def interaction_cycles(
+def dots_on_array(
     num_items: ArrayLike,
     dots: DotInteraction,
-    unit: SystolicArray | SimdLanes,
+    rows: ArrayLike,
+    cols: ArrayLike,
     *,
     overlap: bool = False,
 ) -> IntArray:
-    """Cycles of the dots of every two vectors of M candidates.
+    """Cycles of the dots of every two vectors of M candidates on the array.
 
-    On lanes, F (F - 1) / 2 dots of D. On the array, a weight-stationary product of F rows for each
-    candidate, whose own vectors are the weights, so nothing is kept from one candidate to the next;
-    the array does all F^2 dots. Where vectors are short, candidates share it as blocks on a
-    diagonal: min(R // D, C // F) at a time, as far as that is above 1.
+    A weight-stationary product of F rows for each candidate, whose own vectors are the weights, so
+    nothing is kept from one candidate to the next; all F^2 dots are made. Where vectors are short,
+    candidates share the array as blocks on a diagonal: min(R // D, C // F) at a time, as far as
+    that is above 1.
 
     Args:
-        num_items: M, 1 or more; any shape.
+        num_items: M.
         dots: what meets.
-        unit: who multiplies.
-        overlap: on the array, vectors of the next candidates are loaded behind the computing.
+        rows: R.
+        cols: C.
+        overlap: vectors of the next candidates are loaded behind the computing.
 
     Returns:
-        int64, the shape of `num_items`.
+        int64, of the shape all sizes broadcast to.
 
     Raises:
-        StudyError: fewer than 1 candidate.
+        StudyError: fewer than 1 candidate, row or column.
     """
     items = checked("candidates", num_items)
-    if isinstance(unit, SimdLanes):
-        return ceil_div(items * dots.macs, unit.num_lanes)
-    abreast = min(unit.rows // dots.width, unit.cols // dots.num_vectors)
-    if abreast > 1:
-        times, tiles = ceil_div(items, abreast), 1
-    else:
-        down = -(-dots.width // unit.rows)
-        times, tiles = items, down * -(-dots.num_vectors // unit.cols)
+    height, width = checked("rows", rows), checked("cols", cols)
+    abreast = np.minimum(height // dots.width, width // dots.num_vectors)
+    tiles = ceil_div(np.int64(dots.width), height) * ceil_div(np.int64(dots.num_vectors), width)
+    together = ceil_div(items, np.maximum(abreast, 1))
+    count = np.where(abreast > 1, together, items * tiles)
     # As many folds as a product with so many times the inputs.
-    return gemm_cycles(
-        m=dots.num_vectors,
-        n=1,
-        k=times * tiles * unit.rows,
-        rows=unit.rows,
-        cols=unit.cols,
-        overlap=overlap,
-    )
+    return gemm_cycles(dots.num_vectors, 1, count * height, height, width, overlap=overlap)
+
+
+def dots_on_lanes(num_items: ArrayLike, dots: DotInteraction, num_lanes: ArrayLike) -> IntArray:
+    """Cycles of the dots on multiply-adders beside the array: each pair of vectors once.
+
+    Args:
+        num_items: M.
+        dots: what meets.
+        num_lanes: multiply-adds a cycle.
+
+    Returns:
+        int64, of the shape both broadcast to.
+
+    Raises:
+        StudyError: fewer than 1 candidate or lane.
+    """
+    return ceil_div(checked("candidates", num_items) * dots.macs, checked("lanes", num_lanes))
 
 
 def network_cycles(
     shape: NetworkShape,
     num_items: ArrayLike,
-    array: SystolicArray,
+    rows: ArrayLike,
+    cols: ArrayLike,
     dataflow: Dataflow = "ws",
     *,
     overlap: bool = False,
-    lanes: SimdLanes | None = None,
+    num_lanes: ArrayLike | None = None,
 ) -> IntArray:
     """Cycles of all layers one after another, and of the interaction between them.
 
@@ -193,24 +192,28 @@ def network_cycles(
 
     Args:
         shape: the network.
-        num_items: M, candidates at once; any shape.
-        array: who multiplies.
+        num_items: M, candidates at once.
+        rows: R.
+        cols: C.
         dataflow: of the layers.
         overlap: folds of a layer overlap.
-        lanes: do the interaction instead of the array.
+        num_lanes: of multiply-adders that do the interaction; None for the array itself.
 
     Returns:
-        int64, the shape of `num_items`.
+        int64, of the shape all sizes broadcast to.
 
     Raises:
-        StudyError: fewer than 1 candidate, or no such dataflow.
+        StudyError: fewer than 1 candidate, row, column or lane, or no such dataflow.
     """
-    items = checked("candidates", num_items)
-    total = np.zeros_like(items)
-    for layer in shape.layers:
-        size = (items, layer.num_outputs, layer.num_inputs)
-        total = total + gemm_cycles(*size, array.rows, array.cols, dataflow, overlap=overlap)
-    if shape.interaction is not None:
-        unit = array if lanes is None else lanes
-        total = total + interaction_cycles(items, shape.interaction, unit, overlap=overlap)
+    cycles = [
+        gemm_cycles(
+            num_items, each.num_outputs, each.num_inputs, rows, cols, dataflow, overlap=overlap
+        )
+        for each in shape.layers
+    ]
+    if shape.interaction is not None and num_lanes is None:
+        cycles.append(dots_on_array(num_items, shape.interaction, rows, cols, overlap=overlap))
+    elif shape.interaction is not None and num_lanes is not None:
+        cycles.append(dots_on_lanes(num_items, shape.interaction, num_lanes))
+    total: IntArray = sum(cycles, start=np.zeros((), np.int64))
     return total

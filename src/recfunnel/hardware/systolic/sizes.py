@@ -81,7 +81,7 @@ def check_dataflow(dataflow: str) -> None:
         raise StudyError(f"no dataflow {dataflow!r}; known: {', '.join(DATAFLOWS)}")
 
 
-def ceil_div(value: IntArray, by: IntArray | int) -> IntArray:
+def ceil_div(value: IntArray | np.int64, by: IntArray) -> IntArray:
     """Quotient rounded up."""
     quotient: IntArray = -(-value // by)
     return quotient

@@ -95,7 +95,8 @@ def filter_scores(
     """
     check_scores(scores)
     num_queries, num_candidates = scores.shape
-    _check_k(topk, k, num_candidates)
+    check_k(k, num_candidates)
+    _check_room(topk, k, num_candidates)
     if lengths is None:
         lengths = np.full(num_queries, num_candidates, np.int64)
     elif lengths.shape != (num_queries,) or lengths.min() < 0 or lengths.max() > num_candidates:
@@ -171,12 +172,20 @@ def check_scores(scores: NDArray[np.floating[Any]]) -> None:
         )
 
 
-def _check_k(topk: TopKFilter, k: int, num_candidates: int) -> None:
+def check_k(k: int, num_candidates: int) -> None:
+    """Refuse to keep none, or more than there are.
+
+    Raises:
+        StudyError: k is below 1 or above the number of candidates.
+    """
     if not 1 <= k <= num_candidates:
         raise StudyError(
             f"a filter that keeps {k} of {num_candidates} candidates; "
             f"k must be between 1 and {num_candidates}"
         )
+
+
+def _check_room(topk: TopKFilter, k: int, num_candidates: int) -> None:
     if topk.sub_batches > num_candidates:
         raise StudyError(f"{num_candidates} candidates cannot come in {topk.sub_batches} runs")
     wanted = -(-k // topk.sub_batches) if topk.policy == "quota" else k
