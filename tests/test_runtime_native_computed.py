@@ -117,6 +117,18 @@ def test_a_compiled_form_in_files_holds_the_kept_rows(tmp_path: Path) -> None:
     assert np.array_equal(made, found)
 
 
+def test_it_says_what_is_computed_and_what_is_kept() -> None:
+    def remarks(**options: Any) -> tuple[str, ...]:
+        return Native(**options).load_graph(stored(), WORLD.items).remarks
+
+    assert remarks() == ()
+    (said,) = remarks(catalogue="hoisted", **COMPUTED)
+    assert said == "rows of deep, hashed, split are computed in each query in float32; none is kept"
+    (said,) = remarks(precision="int8", hot_store_bytes=5000, largest_computed_bytes=36_000)
+    assert said.startswith("rows of deep are computed in each query in int8; 1")
+    assert said.endswith(" frequent rows are kept (0.0 MB)")
+
+
 def test_sizes_below_0_are_refused() -> None:
     with pytest.raises(InvalidInput, match="hot_store_bytes is -1, must not be below 0"):
         Native(hot_store_bytes=-1)

@@ -68,9 +68,10 @@ def _listed(lists: Ragged, rows: IntArray) -> IntArray:
 def _counted(pairs: list[IntArray]) -> tuple[IntArray, IntArray]:
     if not pairs:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    different = np.unique(np.concatenate(pairs, axis=1), axis=1)
-    ids, counts = np.unique(different[1], return_counts=True)
-    return ids, counts
+    queries, ids = np.concatenate(pairs, axis=1)
+    num_ids = int(ids.max(initial=0)) + 1
+    different, counts = np.unique(np.unique(queries * num_ids + ids) % num_ids, return_counts=True)
+    return different, counts
 
 
 def choose_hot_ids(

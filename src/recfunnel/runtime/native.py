@@ -20,6 +20,7 @@ from recfunnel.runtime.native_compile import (
     Form,
     ItemRecords,
     compile_model,
+    computed_remark,
     machine_module,
     made_records,
     records_in_memory,
@@ -168,7 +169,7 @@ class Native(Spec, RuntimeSpec, frozen=True, tag="native"):
         machine = machine_module().NativeMachine(
             stored.name, program, items, records.stored, self.record_storage, options
         )
-        remarks = (*said, records.remark) if records.remark else said
+        remarks = tuple(filter(None, (*said, records.remark, computed_remark(program))))
         return NativeModel(stored, machine, records, self.form, remarks)
 
 

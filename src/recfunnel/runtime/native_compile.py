@@ -150,6 +150,19 @@ def _with_hot_rows(
     return Program(listing, arrays)
 
 
+def computed_remark(program: Program) -> str:
+    """Which tables a query computes rows of, and how many rows are kept; empty where none."""
+    listing = program.listing
+    if not listing.computed:
+        return ""
+    names = ", ".join(table.name for table in listing.computed)
+    kept = [[program.arrays[name] for name in hot_arrays(table)] for table in listing.hot]
+    num_rows = sum(len(rows) for rows, _ in kept)
+    size = sum(array.nbytes for both in kept for array in both)
+    store = f"{num_rows:,} frequent rows are kept ({size / 1e6:.1f} MB)" if kept else "none is kept"
+    return f"rows of {names} are computed in each query in {listing.decoders}; {store}"
+
+
 def made_records(
     stored: StoredGraph,
     split: CatalogueSplit,
