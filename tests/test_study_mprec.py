@@ -8,12 +8,12 @@ import pytest
 
 from recfunnel.cli.main import run_command
 from recfunnel.core.errors import StudyError
-from recfunnel.core.features import Feature, FeatureSchema
 from recfunnel.core.storage import read_json, write_json
+from recfunnel.data.criteo_shapes import criteo_schema
 from recfunnel.hardware.datasheets import SYSTEMS
 from recfunnel.plan.paths.plan import plan_paths
 from recfunnel.report.figure_mprec import mprec_figures
-from recfunnel.report.mprec import MPRecReproduction
+from recfunnel.report.mprec import MPRecReproduction, SimulatedServing, SweepPoint
 from recfunnel.report.mprec_tables import mprec_tables
 from recfunnel.study.mprec.assumptions import BOUND, Assumptions, assumptions_of, changed
 from recfunnel.study.mprec.design_points import (
@@ -26,8 +26,15 @@ from recfunnel.study.mprec.design_points import (
     reference_qps,
 )
 from recfunnel.study.mprec.ratios import speed_up
-from recfunnel.study.mprec.reproduce import measured_quality, policies_of, reproduce_mprec
+from recfunnel.study.mprec.reproduce import (
+    Serving,
+    measured_quality,
+    policy_rows,
+    reproduce_mprec,
+)
 from recfunnel.study.mprec.service import call_s, machine, num_operators
+from recfunnel.study.mprec.serving import policies_of as serving_policies
+from recfunnel.study.mprec.serving import served, simulated, usual
 from recfunnel.study.mprec.shapes import (
     DHE,
     DHE_DISTINCT,
@@ -104,50 +111,22 @@ def test_whole_models_have_the_sizes_the_paper_reports() -> None:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("name", ["table", "dhe", "select", "hybrid", "two tables"])
-def test_work_is_that_of_the_models_themselves(network: Network, name: str) -> None:
+@pytest.mark.parametrize("ours", [TABLE, DHE, SELECT, HYBRID, HYBRID_STORED])
+def test_work_is_that_of_the_models_themselves(network: Network, ours: Representation) -> None:
     pytest.importorskip("torch")
-    from recfunnel.models.dlrm import DLRM
-    from recfunnel.models.embeddings import dhe
-    from recfunnel.models.embeddings.base import EmbeddingSpec
     from recfunnel.models.embeddings.hybrid import Hybrid
-    from recfunnel.models.embeddings.per_feature import PerFeature
     from recfunnel.models.embeddings.table import Table
+    from recfunnel.models.mprec import MPREC, REPRESENTATIONS
 
-    stack = dhe.DHE(codes="mprec", decoder="mprec")
-    largest = {f"c{number}": stack for number in range(21, 26)}
-    kinds: dict[str, tuple[Representation, EmbeddingSpec]] = {
-        "table": (TABLE, Table()),
-        "dhe": (DHE, stack),
-        "select": (SELECT, PerFeature(of=largest)),
-        "hybrid": (HYBRID, Hybrid(second=stack)),
-        "two tables": (HYBRID_STORED, Hybrid(second=Table())),
-    }
-    ours, spec = kinds[name]
-    model = DLRM(
-        embedding_dim=network.dim,
-        bottom=network.bottom[1:-1],
-        top=network.top[:-1],
-        interaction="concat",
-        embedding=spec,
-    )
-    found, expected = model.cost(criteo_schema(network)), cost(network, ours)
+    embedding = REPRESENTATIONS.get(ours.name, Hybrid(second=Table()))
+    model = msgspec.structs.replace(MPREC[network.name.lower()], embedding=embedding)
+    found, expected = model.cost(criteo_schema(network.rows)), cost(network, ours)
     assert found.flops_per_item == expected.flops_per_item
     assert found.read_bytes_per_query == expected.read_bytes_per_query
     hashes = 16 * 2048 * ours.computed  # counted in the paper's sizes, stored by nobody
     assert found.parameter_bytes == expected.parameter_bytes - hashes
     # the models read a candidate's own features as well, in one place
     assert found.reads_per_item == expected.reads_per_item + 1
-
-
-def criteo_schema(network: Network) -> FeatureSchema:
-    """All features the candidate's own."""
-    dense = [Feature(name=f"d{i}", side="candidate", kind="dense") for i in range(13)]
-    ids = [
-        Feature(name=f"c{i}", side="candidate", kind="categorical", cardinality=rows)
-        for i, rows in enumerate(network.rows)
-    ]
-    return FeatureSchema(features=(*dense, *ids))
 
 
 def test_a_vector_stored_costs_a_lookup_and_none_of_the_stack() -> None:
@@ -193,13 +172,14 @@ def test_operators_are_counted_by_hand() -> None:
 
 
 SPEC = DesignPointSpec("HW-1", KAGGLE, Assumptions())
+NOTHING = Serving(num_queries=0)
 
 
 def test_hw_1_holds_everything_and_hw_2_no_table() -> None:
     rows = {
         (s, row.policy): row
         for s in ("HW-1", "HW-2")
-        for row in policies_of(DesignPointSpec(s, KAGGLE, Assumptions()))
+        for row in policy_rows(DesignPointSpec(s, KAGGLE, Assumptions()), NOTHING)
     }
     assert rows["HW-1", "table on cpu"].tcp_ratio == pytest.approx(1)
     assert ("HW-2", "table on cpu") not in rows
@@ -231,7 +211,7 @@ def test_a_faster_cpu_lowers_what_others_gain_over_it() -> None:
 
 @pytest.fixture(scope="module")
 def result() -> MPRecReproduction:
-    return reproduce_mprec(Assumptions())
+    return reproduce_mprec(Assumptions(), NOTHING)
 
 
 def test_every_published_ratio_stands_beside_ours(result: MPRecReproduction) -> None:
@@ -312,6 +292,66 @@ def test_our_own_quality_is_shown_beside_the_paper_s(
         measured_quality(tmp_path / "none")
 
 
+@pytest.fixture(scope="module")
+def rows() -> dict[str, SimulatedServing]:
+    """Some policies of HW-1, at what the table on the CPU just carries."""
+    wanted = ("table on cpu", "hybrid on cpu", SWITCHING, GREEDY, EXACT_OURS)
+    experiment = usual(SPEC, 1500, 2)
+    found = [policy for policy in serving_policies(SPEC) if policy.name in wanted]
+    assert len(found) == len(wanted)
+    return {p.name: simulated(served(SPEC, p, experiment), experiment.rate_qps) for p in found}
+
+
+def test_the_serving_experiment_by_policy(rows: dict[str, SimulatedServing]) -> None:
+    assert rows["table on cpu"].violation_rate < 0.05
+    assert rows["hybrid on cpu"].violation_rate > 0.9  # 42 times slower than it would have to be
+    assert rows[SWITCHING].delivered_quality == pytest.approx(0.7879, abs=2e-3)
+    # the recalled rule looks at service times and at no queue, so the best path is overrun
+    assert rows[GREEDY].delivered_quality < 0.1
+    best = max(rows.values(), key=lambda row: row.delivered_quality)
+    assert best is rows[EXACT_OURS]
+    assert best.delivered_quality == pytest.approx(0.7898, abs=1e-3)
+
+
+def test_what_is_simulated_stands_in_its_table_and_picture(
+    result: MPRecReproduction, rows: dict[str, SimulatedServing]
+) -> None:
+    own = [
+        msgspec.structs.replace(row, simulated=rows.get(row.policy))
+        for row in result.policies
+        if (row.design_point, row.network) == ("HW-1", "Kaggle")
+    ]
+    points = tuple(
+        SweepPoint(
+            axis=axis,
+            at=at,
+            design_point="HW-1",
+            network="Kaggle",
+            policy=policy,
+            delivered_quality=row.delivered_quality,
+            violation_rate=row.violation_rate,
+            tcp_per_s=row.tcp_per_s,
+        )
+        for axis, values in (("load", (500.0, 1000.0)), ("target", (0.01, 0.02)))
+        for at in values
+        for policy, row in rows.items()
+    )
+    shown = msgspec.structs.replace(result, policies=tuple(own), sweeps=points)
+    tables = {table.name: table for table in mprec_tables(shown)}
+    assert "simulated at" in tables["mprec-hw-1-kaggle"].caption
+    assert len(tables["mprec-target-hw-1-kaggle"].columns) == 3
+    assert "mprec-load-hw-1-kaggle" in {figure.name for figure in mprec_figures(shown)}
+
+
+def test_a_policy_that_keeps_no_path_serves_nothing() -> None:
+    spec = DesignPointSpec("HW-2", TERABYTE, Assumptions())
+    empty = next(p for p in serving_policies(spec) if not p.choice.chosen)
+    with pytest.raises(StudyError, match="keeps no path ready: Nothing serves the load"):
+        served(spec, empty, usual(spec, 100, 1))
+    with pytest.raises(StudyError, match="at least 1 replication"):
+        Serving(num_replications=0)
+
+
 def test_assumptions_are_changed_by_name() -> None:
     assert assumptions_of(["cpu_efficiency=0.5"]).cpu_efficiency == 0.5
     for change, message in (
@@ -325,7 +365,7 @@ def test_assumptions_are_changed_by_name() -> None:
 
 
 def test_the_command_keeps_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["reproduce", "mprec", "-o", str(tmp_path), "-q"]) == 0
+    assert run_command(["reproduce", "mprec", "-o", str(tmp_path), "-q", "--queries", "0"]) == 0
     printed = capsys.readouterr().out
     for word in ("16.6x", "HW-1, Kaggle", "recalled, unsure", "explains", "note: "):
         assert word in printed

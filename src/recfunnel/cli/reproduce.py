@@ -20,30 +20,39 @@ def mprec(
     *,
     set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     quality: Path | None = None,
+    queries: int | None = None,
+    replications: int | None = None,
     out: Annotated[Path, Parameter(alias="-o")] = Path("runs/reproduce-mprec"),
     json: Annotated[bool, Parameter(negative="")] = False,
     quiet: Annotated[bool, Parameter(alias="-q", negative="")] = False,
 ) -> int:
     """MP-Rec (ASPLOS 2023): sizes, accuracies, design points and ratios, published and ours.
 
-    Service times are modelled from datasheets, and every assumption is varied to say what each
-    ratio hangs on. Keeps mprec.json, and each figure as .svg and .png.
+    Service times are modelled from datasheets, policies are simulated on them, and every assumption
+    is varied to say what each ratio hangs on. Keeps mprec.json, and each figure as .svg and .png.
 
     Args:
         set: change an assumption, such as cpu_efficiency=0.5; may be repeated.
         quality: folder with results of benchmarks/representations_quality.py, shown beside the
             published accuracies.
+        queries: simulated in each replication of the serving experiment; 10,000 when not given,
+            which takes some minutes, 0 for none.
+        replications: of each policy; 3 when not given.
         out: folder for results and figures.
         json: print JSON.
         quiet: no progress on standard error.
     """
     from recfunnel.core.storage import write_json
     from recfunnel.study.mprec.assumptions import assumptions_of
-    from recfunnel.study.mprec.reproduce import reproduce_mprec
+    from recfunnel.study.mprec.reproduce import Serving, reproduce_mprec
 
-    assumptions = assumptions_of(set)
+    assumptions, usual = assumptions_of(set), Serving()
+    serving = Serving(
+        num_queries=usual.num_queries if queries is None else queries,
+        num_replications=usual.num_replications if replications is None else replications,
+    )
     with reporting(quiet=quiet) as progress:
-        result = reproduce_mprec(assumptions, quality, progress)
+        result = reproduce_mprec(assumptions, serving, quality, progress)
     write_json(out / "mprec.json", result)
     drawn = _draw_figures(result, out)
     if json:

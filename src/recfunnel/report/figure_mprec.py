@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _MARKS = ("s", "^", "D", "v", "P", "X", "o", "<", ">")
 
+LEAST_LOSS = 1e-5
+"""Smaller losses are drawn as this."""
+
 VISIBLE = 1.06
 """Highest over lowest ratio from which an assumption is drawn; the table has those below too."""
 
@@ -44,7 +47,10 @@ def mprec_figures(result: MPRecReproduction) -> tuple[Figure, ...]:
     """Every figure that there are results for."""
     figures = [ratios_figure(result.ratios), *calls_figures(result.calls)]
     figures += list(sensitivity_figures(result))
-    return (*figures, *sweep_figures(result.sweeps))
+    best = {row.network: 0.0 for row in result.quality}
+    for row in result.quality:
+        best[row.network] = max(best[row.network], row.accuracy.value)
+    return (*figures, *sweep_figures(result.sweeps, best))
 
 
 def ratios_figure(rows: Sequence[RatioRow]) -> Figure:
@@ -187,14 +193,19 @@ def _sensitivity_figure(
     )
 
 
-def sweep_figures(points: Sequence[SweepPoint]) -> Iterator[Figure]:
-    """Delivered accuracy of every policy; one figure for each axis, design point and data set."""
+def sweep_figures(points: Sequence[SweepPoint], best: dict[str, float]) -> Iterator[Figure]:
+    """Accuracy lost by every policy; one figure for each axis, design point and data set.
+
+    Args:
+        points: of all sweeps.
+        best: accuracy of the best representation on each data set.
+    """
     for axis, name, network in dict.fromkeys((p.axis, p.design_point, p.network) for p in points):
         own = [p for p in points if (p.axis, p.design_point, p.network) == (axis, name, network)]
-        yield _sweep_figure(axis, f"{name}, {network}", own)
+        yield _sweep_figure(axis, f"{name}, {network}", own, best[network])
 
 
-def _sweep_figure(axis: str, where: str, points: Sequence[SweepPoint]) -> Figure:
+def _sweep_figure(axis: str, where: str, points: Sequence[SweepPoint], best: float) -> Figure:
     canvas, axes = new_axes(height_in=4.6)
     policies = list(dict.fromkeys(point.policy for point in points))
     with house_style():
@@ -203,7 +214,7 @@ def _sweep_figure(axis: str, where: str, points: Sequence[SweepPoint]) -> Figure
             chosen = number == len(policies) - 1
             axes.plot(
                 [point.at for point in own],
-                [point.delivered_quality for point in own],
+                [max(best - point.delivered_quality, LEAST_LOSS) for point in own],
                 color=CHOSEN if chosen else BASELINES[number % len(BASELINES)],
                 linewidth=2.2 if chosen else 1.5,
                 marker=_MARKS[number % len(_MARKS)],
@@ -213,9 +224,10 @@ def _sweep_figure(axis: str, where: str, points: Sequence[SweepPoint]) -> Figure
             )
         axes.set_xscale("log")
         (mark_durations if axis == "target" else mark_numbers)(axes.xaxis)
-        axes.set_xlabel(f"{_AXES[axis]} (log scale)")
-        axes.set_ylabel("accuracy delivered, late queries counting 0")
-        axes.set_ylim(bottom=0)
+        axes.set_xlabel(f"{_AXES[axis]}, log scale")
+        axes.set_ylabel("accuracy lost to the best\nrepresentation always in time, log scale")
+        axes.set_yscale("log")
+        axes.set_ylim(0.7 * LEAST_LOSS, 1.3)
         _legend(axes, 3)
         settle(canvas)
     told = "; ".join(
@@ -224,7 +236,8 @@ def _sweep_figure(axis: str, where: str, points: Sequence[SweepPoint]) -> Figure
         for policy in policies
     )
     name = f"mprec-{axis}-{where}".lower().replace(", ", "-").replace(" ", "-")
-    return Figure(name, f"{where}: accuracy delivered over {_AXES[axis]}", told, canvas)
+    title = f"{where}: accuracy lost over {_AXES[axis]}; late queries count 0, lower is better"
+    return Figure(name, title, told, canvas)
 
 
 def _legend(axes: "Axes", columns: int) -> None:

@@ -12,6 +12,10 @@ Source = Literal["exact", "modelled", "simulated", "measured"]
 measurement."""
 
 
+Axis = Literal["query size", "target", "load"]
+"""What a sweep varies."""
+
+
 class Published(Value, frozen=True):
     """A figure of the paper.
 
@@ -177,7 +181,7 @@ class SweepPoint(Value, frozen=True):
         tcp_per_s: as the paper counts.
     """
 
-    axis: Literal["query size", "target", "load"]
+    axis: Axis
     at: float
     design_point: str
     network: str

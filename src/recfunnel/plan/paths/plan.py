@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from recfunnel.core.errors import StorageError, StudyError
-from recfunnel.core.results import ProfileSource, Shortfall
+from recfunnel.core.results import Estimate, ProfileSource, Shortfall
 from recfunnel.core.servable import PathMenu
 from recfunnel.core.spec import Value
 from recfunnel.core.storage import content_hash, read_json, write_json
@@ -86,6 +86,24 @@ class Alternative(Value, frozen=True):
     capacity_qps: float
 
 
+class LoadCheck(Value, frozen=True):
+    """What a simulation of the menu under a scheduler delivered at one load.
+
+    Args:
+        rate_qps: the load.
+        scheduler: kind of the policy.
+        delivered_quality: mean over all queries, 0 where late or never answered.
+        violation_rate: share of queries late or never answered.
+        holds: whether that is within what the service level allows.
+    """
+
+    rate_qps: float
+    scheduler: str
+    delivered_quality: Estimate
+    violation_rate: Estimate
+    holds: bool
+
+
 class PathPlan(Value, frozen=True):
     """Which paths to keep ready, and why.
 
@@ -104,6 +122,7 @@ class PathPlan(Value, frozen=True):
         alternatives: the recalled greedy mapping, and the best single path.
         source: `measured` when every profile is.
         shortfall: what is missing when infeasible.
+        checks: of each load by simulation; empty where none was made.
         content_hash: of all the rest.
     """
 
@@ -120,6 +139,7 @@ class PathPlan(Value, frozen=True):
     alternatives: tuple[Alternative, ...]
     source: ProfileSource
     shortfall: Shortfall | None = None
+    checks: tuple[LoadCheck, ...] = ()
     content_hash: str = ""
 
     def __post_init__(self) -> None:
@@ -159,7 +179,7 @@ def plan_paths(problem: PathProblem) -> PathPlan:
         source="measured" if sources == {"measured"} else "modelled",
         shortfall=explain_shortfall(problem) if best is None else None,
     )
-    return _sealed(msgspec.structs.replace(plan, reason=_reason(plan)))
+    return sealed(msgspec.structs.replace(plan, reason=_reason(plan)))
 
 
 def with_reserve(
@@ -288,7 +308,8 @@ def _reason(plan: PathPlan) -> str:
     )
 
 
-def _sealed(plan: PathPlan) -> PathPlan:
+def sealed(plan: PathPlan) -> PathPlan:
+    """The plan with the hash of its content."""
     blank = msgspec.structs.replace(plan, content_hash="")
     return msgspec.structs.replace(plan, content_hash=content_hash(blank))
 
@@ -309,7 +330,7 @@ def load_path_plan(path: Path) -> PathPlan:
         StorageError: missing, damaged, or changed since it was made.
     """
     plan = read_json(path, PathPlan)
-    if _sealed(plan) != plan:
+    if sealed(plan) != plan:
         raise StorageError(
             f"{path} was changed after it was made: its content hash does not match; plan again"
         )

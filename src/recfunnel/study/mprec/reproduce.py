@@ -6,11 +6,10 @@ from typing import Any
 
 from recfunnel.core.errors import StudyError
 from recfunnel.core.progress import SILENT, Progress
-from recfunnel.core.spec import to_builtins
+from recfunnel.core.spec import Value, to_builtins
 from recfunnel.core.storage import read_json
 from recfunnel.hardware.cost import fits
 from recfunnel.hardware.datasheets import DATASHEETS, SYSTEMS
-from recfunnel.plan.paths.problem import PathProblem
 from recfunnel.report.mprec import (
     CallRow,
     DatasheetRow,
@@ -21,28 +20,25 @@ from recfunnel.report.mprec import (
     SizeRow,
 )
 from recfunnel.study.mprec.assumptions import BOUND, Assumptions
-from recfunnel.study.mprec.design_points import (
-    EXACT,
-    EXACT_OURS,
-    PLANNED_LOADS,
-    Choice,
-    DesignPointSpec,
-    choices,
-    correct_per_s,
-    exact_choice,
-    full_problem,
-    paper_problem,
-    reference_qps,
-)
+from recfunnel.study.mprec.design_points import DesignPointSpec, correct_per_s, paper_problem
 from recfunnel.study.mprec.published import (
     ACCURACY,
     HW_MEMORY_BYTES,
     MEAN_SIZE,
+    NUM_QUERIES,
     SIZE_BYTES,
     TRIVIAL_ACCURACY,
 )
 from recfunnel.study.mprec.ratios import ratio_rows, sensitivity_rows
 from recfunnel.study.mprec.service import call_roofs, call_s, machine
+from recfunnel.study.mprec.serving import (
+    Policy,
+    policies_of,
+    served,
+    simulated,
+    sweeps,
+    usual,
+)
 from recfunnel.study.mprec.shapes import NETWORKS, PAPER, STORED, Network, Representation, cost
 
 PLATFORMS = ("broadwell", "v100", "tpu_v3_core", "ipu_gc200", "ipu_m2000", "h200")
@@ -63,15 +59,36 @@ NOTES = (
 )
 
 
+class Serving(Value, frozen=True):
+    """How much is simulated.
+
+    Args:
+        num_queries: of a replication; 0 simulates nothing.
+        num_replications: of the design points; sweeps have one. At least 2 give an error.
+    """
+
+    num_queries: int = NUM_QUERIES
+    num_replications: int = 3
+
+    def __post_init__(self) -> None:
+        if self.num_queries < 0 or self.num_replications < 1:
+            raise StudyError(
+                f"{self.num_queries} queries in {self.num_replications} replications cannot be "
+                "simulated; give 0 or more queries and at least 1 replication"
+            )
+
+
 def reproduce_mprec(
     assumptions: Assumptions,
+    serving: Serving,
     quality_folder: Path | None = None,
     progress: Progress = SILENT,
 ) -> MPRecReproduction:
-    """Price, map and compare.
+    """Price, map, simulate and compare.
 
     Args:
         assumptions: of service times.
+        serving: how much is simulated.
         quality_folder: with results of `benchmarks/representations_quality.py`; None for none.
         progress: told about steps.
 
@@ -88,8 +105,11 @@ def reproduce_mprec(
         for name in HW_MEMORY_BYTES
         for network in NETWORKS
     ]
-    policies = [row for spec in progress.track(specs, "design points") for row in policies_of(spec)]
-    progress.log("sensitivity of the ratios")
+    ratios, sensitivity = ratio_rows(assumptions), sensitivity_rows(assumptions)
+    policies = [
+        row for spec in progress.track(specs, "design points") for row in policy_rows(spec, serving)
+    ]
+    swept = specs[: len(NETWORKS)] if serving.num_queries else []
     return MPRecReproduction(
         assumptions=dict(to_builtins(assumptions)),
         sizes=tuple(_size_row(n, r) for n in NETWORKS for r in (*PAPER, *STORED)),
@@ -99,9 +119,9 @@ def reproduce_mprec(
             _call_row(n, p, r, assumptions) for n in NETWORKS for p in PLATFORMS for r in PAPER
         ),
         policies=tuple(policies),
-        sweeps=(),
-        ratios=ratio_rows(assumptions),
-        sensitivity=sensitivity_rows(assumptions),
+        sweeps=tuple(p for spec in swept for p in sweeps(spec, serving.num_queries, progress)),
+        ratios=ratios,
+        sensitivity=sensitivity,
         datasheets=_datasheet_rows(),
         notes=NOTES,
     )
@@ -149,32 +169,30 @@ def _call_row(
     )
 
 
-def policies_of(spec: DesignPointSpec) -> list[PolicyRow]:
-    """Every policy of one design point."""
-    reference = reference_qps(spec)
-    rates_qps = [share * reference for share in PLANNED_LOADS[spec.name]]
-    paper, full = paper_problem(spec, rates_qps), full_problem(spec, rates_qps)
-    roomy = paper_problem(dataclasses.replace(spec, name="HW-1"))
-    base = correct_per_s(roomy, (0,))[2]
-    found = [(paper, choice) for choice in choices(paper)]
-    found += [(paper, exact_choice(paper, EXACT)), (full, exact_choice(full, EXACT_OURS))]
-    return [_policy_row(spec, problem, choice, base) for problem, choice in found]
+def policy_rows(spec: DesignPointSpec, serving: Serving) -> list[PolicyRow]:
+    """Every policy of one design point, by routing and by simulation."""
+    base = correct_per_s(paper_problem(dataclasses.replace(spec, name="HW-1")), (0,))[2]
+    return [_policy_row(spec, policy, base, serving) for policy in policies_of(spec)]
 
 
-def _policy_row(
-    spec: DesignPointSpec, problem: PathProblem, choice: Choice, base: float
-) -> PolicyRow:
-    capacity, quality, correct = correct_per_s(problem, choice.chosen)
+def _policy_row(spec: DesignPointSpec, policy: Policy, base: float, serving: Serving) -> PolicyRow:
+    problem, chosen = policy.problem, policy.choice.chosen
+    capacity, quality, correct = correct_per_s(problem, chosen)
+    ran = None
+    if chosen and serving.num_queries:
+        experiment = usual(spec, serving.num_queries, serving.num_replications)
+        ran = simulated(served(spec, policy, experiment), experiment.rate_qps)
     return PolicyRow(
         design_point=spec.name,
         network=spec.network.name,
-        policy=choice.policy,
-        paths=problem.names(choice.chosen),
-        memory_bytes=sum(problem.bytes_of(choice.chosen).values()),
+        policy=policy.name,
+        paths=problem.names(chosen),
+        memory_bytes=sum(problem.bytes_of(chosen).values()),
         capacity_qps=capacity,
         quality_at_capacity=quality,
         tcp_ratio=correct / base if correct else None,
-        why_not=choice.why_not,
+        simulated=ran,
+        why_not=policy.choice.why_not,
     )
 
 
