@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from recfunnel.schedule.marginal_value import MarginalValue
 
 from recfunnel.core.errors import StudyError
 from recfunnel.core.servable import PathStation, ServablePath, ServiceTimes
@@ -17,6 +16,7 @@ from recfunnel.plan.paths.problem import (
     size_classes,
 )
 from recfunnel.schedule.fixed import FixedPath
+from recfunnel.schedule.marginal_value import MarginalValue
 from recfunnel.workload.poisson import Poisson
 
 SIZES = np.array([10, 20, 30, 40])
