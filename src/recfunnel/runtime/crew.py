@@ -17,11 +17,8 @@ from typing import Any
 
 from recfunnel.core import errors
 from recfunnel.core.errors import RecfunnelError, WorkerError
-from recfunnel.runtime.messages import Failure, Generate, Serve, ServingSetup, Stop
+from recfunnel.runtime.messages import MAX_SERVERS, MAX_STATIONS, Failure, ServingSetup, Stop
 from recfunnel.runtime.worker import run_worker
-
-MAX_STATIONS = 6
-"""Stations a path may have; each has its pipe from the start."""
 
 _PIPE_BYTES = 1 << 20
 _STOP_S = 2.0
@@ -47,10 +44,11 @@ class Crew:
         self._setup = setup
         self._context: SpawnContext = multiprocessing.get_context("spawn")
         self._members: dict[str, Member] = {}
-        pipes = [self._context.Pipe(duplex=False) for _ in range(MAX_STATIONS)]
+        pipes = [self._context.Pipe(duplex=False) for _ in range(MAX_STATIONS + MAX_SERVERS)]
         self._readers = tuple(reader for reader, _ in pipes)
         self._writers = tuple(writer for _, writer in pipes)
-        self.queue_capacity = min(_enlarge(writer.fileno()) for writer in self._writers)
+        stations = self._writers[:MAX_STATIONS]
+        self.queue_capacity = min(_enlarge(writer.fileno()) for writer in stations)
 
     def member(self, name: str) -> Member:
         """The process of that name, started if it is not yet there."""
@@ -88,7 +86,7 @@ class Crew:
         answers = self.gather(members, timeout_s)
         return [answers[member.name] for member in members]
 
-    def start(self, name: str, command: Serve | Generate, descriptor: int) -> Member:
+    def start(self, name: str, command: object, descriptor: int) -> Member:
         """Give a process a command that needs the run's shared file; do not wait.
 
         Raises:

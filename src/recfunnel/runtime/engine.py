@@ -15,9 +15,10 @@ from recfunnel.core.pipeline import Mapping, Path, Pipeline, Stage, Station, sta
 from recfunnel.runtime.arena import Arena, Layout, new_file, run_layout
 from recfunnel.runtime.cascade import carried_scores, needed_models
 from recfunnel.runtime.clock import now_s
-from recfunnel.runtime.crew import MAX_STATIONS, Crew, Member
+from recfunnel.runtime.crew import Crew, Member
 from recfunnel.runtime.generator import END, QUERY
 from recfunnel.runtime.messages import (
+    MAX_STATIONS,
     Done,
     Generate,
     Load,

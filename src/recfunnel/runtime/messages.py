@@ -10,6 +10,12 @@ from recfunnel.core.pipeline import Pipeline
 from recfunnel.runtime.arena import Layout
 from recfunnel.runtime.base import RuntimeSpec
 
+MAX_STATIONS = 6
+"""Stations a path may have; each has its pipe from the start."""
+
+MAX_SERVERS = 32
+"""Servers of several paths at once; each has its own pipe behind those of the stations."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServingSetup:

@@ -36,10 +36,14 @@ from recfunnel.runtime.messages import (
     Take,
     TimeCalls,
 )
+from recfunnel.runtime.paths_messages import Dispatch, ServePaths, TakePaths, TakePolicy
+from recfunnel.runtime.paths_server import PathsServer
+from recfunnel.runtime.paths_worker import dispatch, serve_paths, take_paths, take_policy
 from recfunnel.runtime.placement import make_urgent, pin
 from recfunnel.runtime.runner import quickest
 from recfunnel.runtime.server import Server, stored_question, unmapped
 from recfunnel.runtime.timing import time_calls, warm_up
+from recfunnel.schedule.dispatcher import Dispatcher
 
 
 @dataclass(slots=True)
@@ -54,6 +58,8 @@ class _State:
     num_threads: int = 0
     limits: Any = None
     server: Server | None = None
+    paths_server: PathsServer | None = None
+    dispatcher: Dispatcher | None = None
 
 
 def run_worker(
@@ -111,6 +117,24 @@ def _carry_out(state: _State, command: object) -> object:
             arena = _receive_arena(state, layout)
             notes = make_urgent()
             send_all(arena, pipe_sender(state.writers[0]))
+            return Done(notes)
+        case TakePaths():
+            inputs = state.setup.score_inputs
+            state.paths_server = take_paths(command, _queries(state), state.models, inputs)
+            return Done()
+        case TakePolicy():
+            state.dispatcher = take_policy(command)
+            return Done()
+        case ServePaths(layout):
+            arena = _receive_arena(state, layout)
+            assert state.paths_server is not None
+            serve_paths(command, state.paths_server, arena, state.readers, state.writers)
+            return Done()
+        case Dispatch(layout):
+            arena = _receive_arena(state, layout)
+            assert state.dispatcher is not None
+            notes = make_urgent()
+            dispatch(state.dispatcher, arena, state.readers, state.writers)
             return Done(notes)
         case TimeCalls():
             return time_calls(command, state.models, _queries(state))

@@ -72,3 +72,22 @@ class Outcome:
             self.work_s[kept],
             self.num_parts[kept],
         )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Events:
+    """When things happened in a run, as its dispatcher was told, so that it can be gone over again.
+
+    Times are multiples of `TICK_S`, so that sums and differences of them are exact.
+
+    Args:
+        seen_s: float64 (N,), when the dispatcher learned of each query; nan where it never did.
+        service_s: float64 (N, M), from starting each part of a query until it was known to be done.
+    """
+
+    seen_s: DoubleArray
+    service_s: DoubleArray
+
+
+TICK_S = 2.0**-30
+"""About a nanosecond; sums of multiples are exact in float64 for weeks."""
