@@ -12,7 +12,8 @@ tables of the same sizes whose lookups are independent draws; their law (Zipf-Ma
 Only 97 cache sizes are different. Each policy takes them all in one pass over a part of the trace:
 FIFO side by side, LRU by stack distances, and static rows, which are chosen on the first half and
 counted on the second, by sums. Some sizes are played alone as well and must agree. The default is a
-sixteenth of the published length.
+sixteenth of the published length, where the largest caches hold a good part of what the back stage
+sees; at full length every point's mean access time is within 0.34 cycles of the published one.
 """
 
 import argparse
@@ -49,19 +50,8 @@ LINES_PER_MB = 8192  # of 128 bytes, one row a line
 VECTOR_BYTES = (16, 128)  # of the front stage's model and of the back stage's
 MISS_CYCLES = 100  # a hit takes one
 
-PUBLISHED_HIT_PERCENT = {
-    819: 9.47,
-    1638: 14.32,
-    4096: 21.99,
-    8192: 28.31,
-    16384: 34.70,
-    32768: 40.93,
-    49152: 44.42,
-    65536: 46.83,
-    98304: 50.09,
-    131072: 52.31,
-}
-"""FIFO, whole trace, by lines."""
+PUBLISHED_FILE = Path(__file__).parent / "data" / "recpipe_cache_study.csv"
+"""The authors' logged results, FIFO, brought to the columns of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +160,26 @@ def check_alone(trace: RowTrace, fifo: HitRates, lru: HitRates) -> None:
         assert lru_hits(played, size) / played.num_counted == lru[ratio, size], size
 
 
+def published() -> list[dict[str, float]]:
+    with PUBLISHED_FILE.open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def print_against_published(rates: dict[str, HitRates], rows: list[dict[str, float]]) -> None:
+    """Hit rates of the front stage, and how far our FIFO is from the published one."""
+    theirs = published()
+    for ours, row in zip(rows, theirs, strict=True):
+        assert all(ours[key] == row[key] for key in ("size_mb", "front_lines", "back_lines"))
+    for key in ("byte_hit_percent", "mean_cycles"):
+        apart = max(abs(ours[key] - row[key]) for ours, row in zip(rows, theirs, strict=True))
+        print(f"{key}: FIFO is at most {apart:.2f} from the published at {len(rows)} points")
+    print("lines   published FIFO   FIFO    LRU     static   (hit percent, simulated)")
+    percents = {int(row["front_lines"]): row["front_hit_percent"] for row in theirs}
+    for size in [819, *(LINES_PER_MB * mb for mb in SIZES_MB)]:
+        ours = (100 * rates[name][1.0, size] for name in ("fifo", "lru", "static"))
+        print(f"{size:6}  {percents[size]:14.2f}   " + "   ".join(f"{hit:5.2f}" for hit in ours))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=PUBLISHED_SAMPLES // 16)
@@ -207,10 +217,7 @@ def main() -> None:
     start = time.perf_counter()
     check_alone(trace, rates["fifo"], rates["lru"])
     seconds["check"] = time.perf_counter() - start
-    print("lines   published FIFO   FIFO    LRU     static   (hit percent, simulated)")
-    for size, percent in PUBLISHED_HIT_PERCENT.items():
-        ours = (100 * rates[name][1.0, size] for name in ("fifo", "lru", "static"))
-        print(f"{size:6}  {percent:14.2f}   " + "   ".join(f"{hit:5.2f}" for hit in ours))
+    print_against_published(rates, [row_of(point, rates["fifo"]) for point in points()])
     seconds["all, of cores"] = time.process_time()
     print(json.dumps({name: round(spent, 1) for name, spent in seconds.items()}))
 
