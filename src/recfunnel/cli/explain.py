@@ -164,7 +164,7 @@ def draw_computed(found: "Explanation") -> None:
             did = f"all {table.num_ids:,} rows are stored: {cost}, saves {saved}"
         else:
             did = f"stays computed, {saved}; storing all {table.num_ids:,} rows would take {cost}"
-        say(f"\n{table.name}: {table.text}; {did}")
+        say(f"\n{', '.join(table.features)} ({table.name}): {table.text}; {did}")
 
 
 def draw_nodes(heading: str, nodes: "Sequence[NodeWords]") -> None:

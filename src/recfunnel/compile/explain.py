@@ -57,6 +57,7 @@ class ComputedWords(Value, frozen=True):
 
     Args:
         name: of the table.
+        features: that look rows up in it.
         text: how its rows are computed.
         num_ids: rows.
         flops_per_row: arithmetic of one row.
@@ -66,6 +67,7 @@ class ComputedWords(Value, frozen=True):
     """
 
     name: str
+    features: tuple[str, ...]
     text: str
     num_ids: int
     flops_per_row: int
@@ -132,15 +134,17 @@ def explain(folder: Path, options: CompileOptions) -> Explanation:
         query=_of_pairs(compiled, stored, ("context",)),
         candidate=_of_pairs(compiled, stored, sides),
         computed=tuple(
-            _computed(table, stored.parameters, is_stored=table not in compiled.graph.computed)
+            _computed(table, stored, is_stored=table not in compiled.graph.computed)
             for table in stored.graph.computed
         ),
     )
 
 
-def _computed(table: AnyComputed, parameters: Parameters, *, is_stored: bool) -> ComputedWords:
+def _computed(table: AnyComputed, stored: StoredGraph, *, is_stored: bool) -> ComputedWords:
+    parameters = stored.parameters
     return ComputedWords(
         name=table.name,
+        features=_looked_up_by(table, stored),
         text=_how_computed(table, parameters),
         num_ids=table.num_ids,
         flops_per_row=row_flops(table, parameters),
@@ -148,6 +152,16 @@ def _computed(table: AnyComputed, parameters: Parameters, *, is_stored: bool) ->
         stored_bytes=stored_bytes(table, parameters),
         is_stored=is_stored,
     )
+
+
+def _looked_up_by(table: AnyComputed, stored: StoredGraph) -> tuple[str, ...]:
+    """Names of the features whose ids name rows of a table."""
+    found: dict[str, None] = {}
+    for op in stored.graph.nodes:
+        if isinstance(op, Lookup | Pool) and op.table == table.name:
+            kind: FeatureKind = "categorical" if isinstance(op, Lookup) else "multi_valued"
+            found[_feature(stored.schema, op.side, kind, op.column)] = None
+    return tuple(found)
 
 
 def _how_computed(table: AnyComputed, parameters: Parameters) -> str:

@@ -26,5 +26,5 @@ REPRESENTATIONS: dict[str, EmbeddingSpec] = {
     "select": BySize(large=OF_MPREC, min_ids=2_000_000),
     "hybrid": Hybrid(second=OF_MPREC),
 }
-"""The four the paper serves. *select* computes the five largest features; two million ids divide them
-from the rest in either data set."""
+"""The four the paper serves. *select* computes the five largest features; two million ids divide
+them from the rest in either data set."""
