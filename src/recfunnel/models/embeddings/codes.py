@@ -16,6 +16,11 @@ MIX_OPERATIONS = 9
 """Integer operations of mixing one id: three shifts, four exclusive ors, two products."""
 
 
+IDS_AT_ONCE = 128
+"""Ids whose codes are made at once on a CPU: fresh pages for the steps between would cost more than
+the arithmetic does."""
+
+
 class CodeValues(nn.Module):
     """What the codes of ids count as; nothing of it is learned, or stored with a network.
 
@@ -34,10 +39,18 @@ class CodeValues(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Values (n, k), float32, of ids (n,)."""
+        if torch.compiler.is_compiling() or ids.device.type != "cpu":
+            return self._values(ids)
+        values = torch.empty(ids.shape[0], self.family.num_codes)
+        for some, own in zip(ids.split(IDS_AT_ONCE), values.split(IDS_AT_ONCE), strict=True):
+            own.copy_(self._values(some))
+        return values
+
+    def _values(self, ids: Tensor) -> Tensor:
         codes = self.codes(ids).to(torch.float32)
         m = self.family.num_values
         if self.family.values == "uniform":
-            return codes * (2.0 / (m - 1)) - 1.0
+            return codes.mul_(2.0 / (m - 1)).sub_(1.0)
         uniform = (codes + 0.5) / m
         radius = torch.sqrt(-2.0 * torch.log(uniform[:, 0::2]))
         angle = (2.0 * torch.pi) * uniform[:, 1::2]
@@ -48,11 +61,12 @@ class CodeValues(nn.Module):
         """Codes (n, k), integers from 0 on, of ids (n,)."""
         if isinstance(self.family, PrimeModulus):
             a, b, p = self.coefficients
-            codes: Tensor = (a * ids.unsqueeze(1) + b) % p % self.family.num_buckets
-            return codes
+            products: Tensor = a * ids.unsqueeze(1)
+            return products.add_(b).remainder_(p).remainder_(self.family.num_buckets)
         a, b = self.coefficients
-        words = a * mixed_ids(ids, self._seed).unsqueeze(1) + b
-        return shifted(words, 32 - self.family.num_bits)
+        words: Tensor = a * mixed_ids(ids, self._seed).unsqueeze(1)
+        shift = 32 - self.family.num_bits
+        return words.add_(b).bitwise_right_shift_(shift).bitwise_and_((1 << (32 - shift)) - 1)
 
 
 def mixed_ids(ids: Tensor, seed: int) -> Tensor:
