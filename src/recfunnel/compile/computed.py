@@ -71,11 +71,20 @@ def _decoded(table: Decoded, parameters: Parameters, ids: IntArray) -> DoubleArr
         own = ids[start : start + ROWS_AT_ONCE]
         padded = np.zeros(ROWS_AT_ONCE, np.int64)
         padded[: own.size] = own
-        x = table.codes.encode(padded)
-        for layer in layers:
-            x = layer(x)
+        x = _through(layers, table.codes.encode(padded))
         rows[start : start + ROWS_AT_ONCE] = x[: own.size]
     return rows
+
+
+def decode(table: Decoded, parameters: Parameters, values: DoubleArray) -> DoubleArray:
+    """What a decoder makes of any values (n, k) in the place of an id's codes: (n, d)."""
+    return _through([_Layer(layer, parameters) for layer in table.layers], values)
+
+
+def _through(layers: "list[_Layer]", x: DoubleArray) -> DoubleArray:
+    for layer in layers:
+        x = layer(x)
+    return x
 
 
 class _Layer:

@@ -42,8 +42,8 @@ class CodeValues(nn.Module):
         if torch.compiler.is_compiling() or ids.device.type != "cpu":
             return self._values(ids)
         values = torch.empty(ids.shape[0], self.family.num_codes)
-        for some, own in zip(ids.split(IDS_AT_ONCE), values.split(IDS_AT_ONCE), strict=True):
-            own.copy_(self._values(some))
+        for start in range(0, ids.shape[0], IDS_AT_ONCE):
+            values[start : start + IDS_AT_ONCE] = self._values(ids[start : start + IDS_AT_ONCE])
         return values
 
     def _values(self, ids: Tensor) -> Tensor:
