@@ -132,6 +132,7 @@ def test_squares_of_halved_sides_always_find_room(data: st.DataObject) -> None:
     assert cut.share_used == 1.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=12))
 def test_parts_that_are_placed_lie_inside_and_apart(shapes: list[tuple[int, int]]) -> None:
     array = SystolicArray(rows=32, cols=24)
@@ -184,6 +185,7 @@ def test_another_partition_costs_the_way_out_and_two_bits_a_block() -> None:
         reconfiguration_cycles(WHOLE, bits_per_cycle=0)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 1000), st.integers(0, 1000), st.integers(1, 16)),
@@ -206,6 +208,7 @@ def test_sharing_the_channel_is_never_slower_than_parting_it(
     np.testing.assert_allclose(moved.max(), sum(words) / bandwidth)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 60), st.integers(1, 4)), min_size=1, max_size=6),
 )
@@ -246,6 +249,7 @@ def test_weights_that_fit_are_loaded_once() -> None:
     assert placed.streamed_bytes == (0, 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=6), st.integers(10, 300))
 def test_no_other_set_of_stages_would_leave_less_to_stream(sizes: list[int], sram: int) -> None:
     stages = [StageWeights(num_bytes=size) for size in sizes]

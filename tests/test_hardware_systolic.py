@@ -129,6 +129,7 @@ def test_overlap_lifts_the_utilisation_of_a_small_sub_batch() -> None:
     np.testing.assert_allclose(shares, [0.14, 0.39], atol=0.005)
 
 
+@settings(deadline=None)
 @given(sizes, sizes, sizes, arrays, arrays, dataflows)
 def test_folds_that_overlap_save_time_once_there_are_two(
     m: int, n: int, k: int, rows: int, cols: int, dataflow: Dataflow
@@ -185,6 +186,7 @@ def collides(rows: int, cols: int, stream: int, interval: int, dataflow: str) ->
     return len(busy) < total
 
 
+@settings(deadline=None)
 @given(sizes, sizes, sizes, arrays, arrays, dataflows, st.booleans(), st.data())
 def test_cycles_never_fall_with_more_work(
     m: int,
@@ -201,6 +203,7 @@ def test_cycles_never_fall_with_more_work(
     assert gemm_cycles(*more, rows, cols, dataflow, overlap=overlap) >= before
 
 
+@settings(deadline=None)
 @given(sizes, sizes, sizes, arrays, arrays, dataflows, st.booleans())
 def test_no_array_multiplies_more_than_its_elements_can(
     m: int, n: int, k: int, rows: int, cols: int, dataflow: Dataflow, overlap: bool
@@ -210,6 +213,7 @@ def test_no_array_multiplies_more_than_its_elements_can(
     assert 0 < utilisation(m, n, k, rows, cols, cycles) <= 1
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 200), st.integers(2, 16))
 def test_twice_the_array_helps_a_product_that_fills_it_and_streams_long(
     down: int, across: int, extra: int, size: int
@@ -224,6 +228,7 @@ def test_twice_the_array_helps_a_product_that_fills_it_and_streams_long(
     )
 
 
+@settings(deadline=None)
 @given(sizes, sizes, sizes, arrays, arrays)
 def test_weights_and_inputs_change_places_between_ws_and_is(
     m: int, n: int, k: int, rows: int, cols: int
@@ -239,6 +244,7 @@ def test_weights_and_inputs_change_places_between_ws_and_is(
     )
 
 
+@settings(deadline=None)
 @given(sizes, sizes, sizes, arrays, arrays, dataflows)
 def test_every_operand_is_moved_at_least_once(
     m: int, n: int, k: int, rows: int, cols: int, dataflow: Dataflow
@@ -252,7 +258,7 @@ def test_every_operand_is_moved_at_least_once(
     assert (moved.inputs, moved.weights, moved.outputs) == (m * k, k * n, m * n)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(sizes, sizes, sizes, arrays, arrays, dataflows, st.floats(0.1, 64), st.integers(2, 2**15))
 def test_more_bandwidth_more_room_and_own_channels_never_cost_cycles(
     m: int,
