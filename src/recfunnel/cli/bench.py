@@ -157,6 +157,71 @@ def scaling(
     return 0
 
 
+@app.command
+def paths(
+    menu: Path,
+    *,
+    deadline_ms: float | None = None,
+    load: Annotated[tuple[float, ...], Several] = (),
+    queries: int | None = None,
+    replications: int | None = None,
+    mean_size: float | None = None,
+    size_sigma: float | None = None,
+    trivial_quality: float | None = None,
+    no_bound: Annotated[bool, Parameter(negative="")] = False,
+    seed: int | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Annotated[bool, Parameter(alias="-q", negative="")] = False,
+) -> int:
+    """Simulate ways to choose each query's path: every static plan, switching, greedy, ours.
+
+    All see the same queries. What no schedule can exceed is found as well.
+
+    Args:
+        menu: JSON file of the paths that may be chosen from, with their profiles.
+        deadline_ms: from arrival to answer; 10 when not given.
+        load: in times of what the best static plan carries; 0.3 to 1.5 when none is given.
+        queries: of a replication; 10,000 when not given.
+        replications: independent ones; 3 when not given.
+        mean_size: mean number of candidates; 128 when not given.
+        size_sigma: standard deviation of its logarithm; 0.7 when not given.
+        trivial_quality: accuracy of always giving the more common answer.
+        no_bound: skip the bound, which takes most of the time.
+        seed: of queries and service times.
+        json: print JSON.
+        quiet: no progress on standard error.
+    """
+    from recfunnel.core.servable import PathMenu
+    from recfunnel.core.storage import read_json
+    from recfunnel.report.paths_tables import trial_tables
+    from recfunnel.report.terminal import draw_table
+    from recfunnel.simulate.paths_trial import PathsTrial, run_trial, simulated, usual_policies
+
+    changes = {
+        "deadline_s": None if deadline_ms is None else deadline_ms / 1e3,
+        "loads": load,
+        "num_queries": queries,
+        "num_replications": replications,
+        "mean_size": mean_size,
+        "size_sigma": size_sigma,
+        "trivial_quality": trivial_quality,
+        "bound": False if no_bound else None,
+        "seed": seed,
+    }
+    trial = _changed(PathsTrial(), changes)
+    known = read_json(menu, PathMenu)
+    with reporting(quiet=quiet) as progress:
+        result = run_trial(
+            known, trial, usual_policies(known), simulated(known, trial), progress=progress
+        )
+    if json:
+        emit_json(result)
+    else:
+        for table in trial_tables(result):
+            terminal().print(draw_table(table))
+    return 0
+
+
 def _changed(value: T, changes: Mapping[str, object]) -> T:
     """A request with what was given on the command line, checked."""
     from recfunnel.core.spec import convert, to_builtins
