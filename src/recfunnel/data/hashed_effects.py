@@ -92,7 +92,8 @@ def _effect(ids: IntArray, num_remainders: int, seed: int, *names: str | int) ->
         return hashed_normal(ids, seed_for(seed, *names))
     quotient = hashed_normal(ids // num_remainders, seed_for(seed, *names, "quotient"))
     remainder = hashed_normal(ids % num_remainders, seed_for(seed, *names, "remainder"))
-    return (quotient + remainder) / np.sqrt(2)
+    both: DoubleArray = (quotient + remainder) / np.sqrt(2)
+    return both
 
 
 def _dense_part(dense: FloatArray, seed: int) -> DoubleArray:

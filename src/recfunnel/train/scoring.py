@@ -86,23 +86,59 @@ def score_features(
     was_training = module.training
     module.eval()
     with torch.inference_mode():
-        item_tensors = to_tensors(items, device)
-        states = module.encode_items(item_tensors) if isinstance(module, RankingModel) else None
+        scorer = _Scorer(module, items, device, shared=_shared(items, candidates))
         for start in range(0, num_queries, step):
             rows = np.arange(start, min(start + step, num_queries))
-            columns = None if candidates is None else _tensor(candidates[rows], device)
+            columns = None if candidates is None else candidates[rows]
             inputs = None if given is None else _tensor(given[rows], device)
-            part = to_tensors(context.take(rows), device)
-            if states is None:
-                piece = module(part, item_tensors, columns, inputs)
-            else:
-                assert isinstance(module, RankingModel)
-                piece = module.interact(module.encode_context(part), _pick(states, columns), inputs)
-            piece = piece.cpu().numpy()
+            piece = scorer(to_tensors(context.take(rows), device), columns, inputs)
             check_scores(name, piece, (rows.size, num_columns))
             scores[rows] = piece
     module.train(was_training)
     return scores
+
+
+def _shared(items: Features, candidates: IntArray | None) -> bool:
+    """Whether queries have their items in common; in a click log every query has its own rows."""
+    return candidates is None or candidates.size >= len(items)
+
+
+class _Scorer:
+    """A network with its items: encoded once where queries share them, else piece by piece.
+
+    A click log has a row an item. Encoding all of them for the few that are ranked would take
+    time and memory by the length of the log.
+    """
+
+    def __init__(self, module: nn.Module, items: Features, device: str, *, shared: bool) -> None:
+        self._module, self._items, self._device = module, items, device
+        self._whole = self._encoded(items) if shared else None
+
+    def __call__(
+        self, context: TensorFeatures, columns: IntArray | None, given: Tensor | None
+    ) -> FloatArray:
+        states, places = self._whole, columns
+        if states is None:
+            assert columns is not None, "all items are shared"
+            ranked, positions = np.unique(columns, return_inverse=True)
+            states = self._encoded(self._items.take(ranked))
+            places = positions.reshape(columns.shape)
+        chosen = None if places is None else _tensor(places, self._device)
+        if isinstance(states, TensorFeatures):
+            scores = self._module(context, states, chosen, given)
+        else:
+            assert isinstance(self._module, RankingModel)
+            encoded = self._module.encode_context(context)
+            scores = self._module.interact(encoded, _pick(states, chosen), given)
+        found: FloatArray = scores.cpu().numpy()
+        return found
+
+    def _encoded(self, items: Features) -> TensorFeatures | tuple[Tensor, ...]:
+        """What the network makes of items alone; the items themselves for a user's own network."""
+        tensors = to_tensors(items, self._device)
+        if isinstance(self._module, RankingModel):
+            return self._module.encode_items(tensors)
+        return tensors
 
 
 def _pick(states: tuple[Tensor, ...], columns: Tensor | None) -> tuple[Tensor, ...]:
