@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from recfunnel.core.errors import DataError
 from recfunnel.hardware.caches.base import count_hits
 from recfunnel.hardware.caches.lru import Lru
-from recfunnel.hardware.caches.trace import read_ids, row_trace
+from recfunnel.hardware.caches.trace import RowTrace, read_ids, row_trace
 
 
 @settings(deadline=None)
@@ -100,6 +100,21 @@ def test_ids_outside_their_table_are_refused() -> None:
         row_trace(np.array([[0, 2]]), table_rows=(1, 2, 3))
     with pytest.raises(DataError, match="same tables"):
         row_trace(np.array([[0, 2]]), before=np.array([1]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.array([0, 3], np.uint32), "row 3 in a trace of 3 rows"),
+        (np.array([0, 1]), r"rows of a trace are int64 \(2,\)"),
+        (np.zeros((1, 2), np.uint32), r"\(1, 2\), must be uint32 \(L,\)"),
+    ],
+)
+def test_rows_that_compiled_loops_would_misread_are_refused(
+    rows: NDArray[Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        RowTrace(rows, 3)
 
 
 def test_a_warm_up_leaves_something_to_count() -> None:

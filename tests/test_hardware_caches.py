@@ -147,7 +147,10 @@ def test_counts_come_in_the_order_of_the_capacities() -> None:
     assert forth.hit_rates[1] == forth.hits[1] / 3_000
 
 
-@pytest.mark.parametrize(("capacities", "message"), [([], "no capacity"), ([5, 0], "cache of 0")])
+@pytest.mark.parametrize(
+    ("capacities", "message"),
+    [([], "no capacity"), ([5, 0], "cache of 0"), ([5, 10**20], "a capacity is 1 to")],
+)
 def test_a_cache_without_rows_is_refused(capacities: list[int], message: str) -> None:
     with pytest.raises(StudyError, match=message):
         count_hits(policy("lru"), row_trace(np.array([1, 2])), capacities)

@@ -82,11 +82,15 @@ def count_hits(
     Raises:
         StudyError: no capacity, or one below 1.
     """
-    wanted = np.asarray(capacities, np.int64)
-    if not wanted.size:
+    if not len(capacities):
         raise StudyError("no capacity is given; give at least one, in rows")
-    if int(wanted.min()) < 1:
-        raise StudyError(f"a cache of {int(wanted.min())} rows; a capacity is at least 1")
+    least, most = int(min(capacities)), int(max(capacities))
+    if least < 1 or most > np.iinfo(np.int64).max:
+        raise StudyError(
+            f"a cache of {least if least < 1 else most} rows; a capacity is 1 to "
+            f"{np.iinfo(np.int64).max}"
+        )
+    wanted = np.asarray(capacities, np.int64)
     played, places = np.unique(np.minimum(wanted, trace.num_rows), return_inverse=True)
     hits = policy.hits(trace, played)
     return HitCounts(kind_of(policy), wanted, hits[places], trace.num_counted, trace.num_rows)

@@ -42,6 +42,14 @@ class RowTrace:
     num_tables: int = 1
 
     def __post_init__(self) -> None:
+        # the compiled loops index by rows and do not look whether they may
+        if self.rows.dtype != np.uint32 or self.rows.ndim != 1 or not self.rows.size:
+            raise DataError(
+                f"rows of a trace are {self.rows.dtype} {self.rows.shape}, must be uint32 (L,); "
+                "row_trace() makes them of ids"
+            )
+        if int(self.rows.max()) >= self.num_rows:
+            raise DataError(f"row {int(self.rows.max())} in a trace of {self.num_rows} rows")
         if not 0 <= self.num_warm_up < self.rows.size:
             raise DataError(
                 f"{self.num_warm_up} of {self.rows.size} lookups are warm-up; "
