@@ -1,6 +1,7 @@
 """Scores straight from records: one step that means what the steps it stands for mean."""
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +39,9 @@ NUM_ITEMS = 77
 Reads = Literal["columns", "bound", "dots"]
 """What the hidden layer multiplies: columns of a record by weights or by weights built for the
 query, or dots of the record's vectors with the query's."""
+
+USER_LAYER = 2
+"""Its node."""
 
 STORAGES: tuple[Storage, ...] = ("float32", "float16", "bfloat16", "int8")
 
@@ -82,6 +86,16 @@ def graph_of(shape: Shape) -> RankingGraph:
     return RankingGraph(nodes=tuple(nodes), score_of=len(nodes) - 1)
 
 
+def in_levels(rows: FloatArray) -> FloatArray:
+    """Each row rounded to 256 levels between its smallest and its largest value, 0 among them."""
+    lowest, highest = np.minimum(rows.min(1), 0), np.maximum(rows.max(1), 0)
+    scale = ((highest - lowest) / np.float32(255))[:, None]
+    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale > 0)
+    zero = np.rint(-lowest[:, None] * inverse)
+    levels: FloatArray = (np.clip(np.rint(rows * inverse) + zero, 0, 255) - zero) * scale
+    return levels
+
+
 class RecordWorld:
     """A model on records, its parameters drawn by `draw`, and what to call it with."""
 
@@ -112,7 +126,21 @@ class RecordWorld:
 
     def program(self, precision: Precision = "float32") -> Program:
         low = dict.fromkeys(range(len(self.graph.nodes)), precision)
+        del low[USER_LAYER]  # once a query, and short
         return lower(self.graph, self.parameters, SCHEMA, low if precision != "float32" else {})
+
+    def int8_expected(self, storage: Storage, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """By the oracle, of a layer on columns whose weights and inputs are rounded to levels.
+
+        The levels of a record in int8 are its own; others have 256, from smallest to largest.
+        """
+        records = from_storage(to_storage(self.records, storage), storage)
+        width = self.shape.num_x * self.shape.dim
+        if storage != "int8":
+            records[:, :width] = in_levels(records[:, :width])
+        layer = from_storage(to_storage(self.parameters["layer"], "int8"), "int8")
+        items, parameters = Features.empty(NUM_ITEMS), {**self.parameters, "layer": layer}
+        return evaluate(self.graph, parameters, self.context, items, candidates, records=records)
 
     def machine(
         self, storage: Storage, precision: Precision = "float32", **options: Any
@@ -169,6 +197,43 @@ def test_bfloat16_is_exact_where_nothing_is_rounded(
         np.testing.assert_array_equal(scores, expected)
 
 
+@given(shape=shapes, storage=st.sampled_from(STORAGES), count=st.integers(1, 100))
+@settings(max_examples=60, deadline=None)
+def test_int8_is_exact_between_its_levels(shape: Shape, storage: Storage, count: int) -> None:
+    """Weights have levels of their own for each output; sums of products are whole numbers."""
+    world = RecordWorld(replace(shape, reads="columns"))
+    candidates = world.candidates(count)
+    expected = world.int8_expected(storage, candidates)
+    for isa in filter(runs, ISAS):
+        scores = world.machine(storage, "int8", isa=isa).score(world.context, candidates)
+        assert_close(scores, expected)
+
+
+@given(shape=shapes, count=st.integers(1, 100))
+@settings(max_examples=60, deadline=None)
+def test_int8_weights_built_for_a_query_meet_the_records_own_levels(
+    shape: Shape, count: int
+) -> None:
+    """On whole numbers from -1 to 1, which have levels among 255 of both signs."""
+    world = RecordWorld(replace(shape, reads="bound", num_y=1), whole_numbers=True)
+    candidates = world.candidates(count)
+    expected = world.expected("int8", candidates)
+    for isa in filter(runs, ISAS):
+        scores = world.machine("int8", "int8", isa=isa).score(world.context, candidates)
+        assert_close(scores, expected)
+
+
+@each_isa
+@pytest.mark.parametrize("storage", STORAGES)
+def test_int8_is_off_by_its_rounding(isa: str, storage: Storage) -> None:
+    world = RecordWorld(Shape("bound", 10, 17, 4, 64))
+    candidates = world.candidates(100)
+    expected = world.expected("float32", candidates)
+    scores = world.machine(storage, "int8", isa=isa).score(world.context, candidates)
+    error = np.abs(scores - expected).max() / np.abs(expected).max()
+    assert 1e-4 < error < 3e-2
+
+
 @each_isa
 @pytest.mark.parametrize("reads", ["columns", "bound", "dots"])
 def test_bfloat16_is_off_by_its_rounding(isa: str, reads: Reads) -> None:
@@ -181,17 +246,22 @@ def test_bfloat16_is_off_by_its_rounding(isa: str, reads: Reads) -> None:
 
 
 @each_isa
-@pytest.mark.parametrize("reads", ["columns", "bound", "dots"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("reads", "storage", "precision"),
+    [
+        *product(("columns", "bound", "dots"), ("bfloat16",), ("float32", "bfloat16")),
+        *product(("columns", "bound"), ("bfloat16", "int8"), ("int8",)),
+    ],
+)
 def test_a_score_depends_on_the_query_and_the_candidate_alone(
-    isa: str, reads: Reads, precision: Precision
+    isa: str, reads: Reads, storage: Storage, precision: Precision
 ) -> None:
     """To the bit: whatever the neighbours, the lanes and the threads."""
     world = RecordWorld(Shape(reads, 5, 18, 8, 112))
     candidates = world.candidates(1500)
-    whole = world.machine("bfloat16", precision, isa=isa).score(world.context, candidates)
+    whole = world.machine(storage, precision, isa=isa).score(world.context, candidates)
     for options in ({"lanes": 16}, {"num_threads": 2, "lanes": 32}):
-        other = world.machine("bfloat16", precision, isa=isa, **options)
+        other = world.machine(storage, precision, isa=isa, **options)
         np.testing.assert_array_equal(other.score(world.context, candidates), whole)
         for start, stop in ((3, 4), (100, 107), (900, 960)):
             part = other.score(world.context, np.ascontiguousarray(candidates[:, start:stop]))
@@ -213,7 +283,6 @@ def test_the_best_of_all_items_are_found_in_order(isa: str) -> None:
     ("shape", "precision"),
     [
         (Shape(num_outputs=20), "float32"),  # outputs that do not fill registers
-        (Shape("columns"), "int8"),
         (Shape("dots"), "int8"),
     ],
 )

@@ -129,9 +129,8 @@ struct Int8 {
   RF_INLINE Words consecutive(int step, int count) const { return load_first(in + step, count); }
   RF_INLINE static void multiply_add(Ints& sum, Words weight, Words input) {
 #if defined(__AVX512VNNI__)
-    sum = reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum),
-                                                     reinterpret_cast<__m512i>(input),
-                                                     reinterpret_cast<__m512i>(weight)));
+    // Not the intrinsic: GCC 12 copies its sums, and keeps one in memory as well, at every step.
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(input), "v"(weight));
 #elif defined(__AVX512BW__)
     sum += reinterpret_cast<Ints>(
         _mm512_madd_epi16(reinterpret_cast<__m512i>(input), reinterpret_cast<__m512i>(weight)));

@@ -18,7 +18,10 @@ inline constexpr bool kIsBFloat16<BFloat16> = true;
 // A kind of arithmetic on one row of words.
 template <class Kind>
 RF_INLINE Kind row_kind(const std::uint32_t* words) {
-  return Kind{reinterpret_cast<decltype(Kind::in)>(words), 1};
+  Kind kind{};
+  kind.in = reinterpret_cast<decltype(Kind::in)>(words);
+  kind.lanes = 1;
+  return kind;
 }
 
 // Sums over the lanes of four registers.
@@ -92,6 +95,7 @@ struct RecordScratch {
   std::uint32_t* inputs;  // (lanes, num_inputs): of the layer, as it reads them
   float* left;            // (lanes, num_left): dots that come last
   float* constants;       // (lanes, num_outputs)
+  std::int32_t* starts;   // (num_outputs), of int8: what sums begin with
   std::uint32_t* y_words;  // vectors of the query, in pairs
   float* turned;           // (words of a vector, kWidth): some of these, one a lane
 
@@ -110,6 +114,7 @@ struct RecordScratch {
     inputs = reinterpret_cast<std::uint32_t*>(take(num_inputs, lanes));
     left = reinterpret_cast<float*>(take(num_left, lanes));
     constants = reinterpret_cast<float*>(take(num_outputs, lanes));
+    starts = reinterpret_cast<std::int32_t*>(take(shape.num_outputs, 1));
     y_words = reinterpret_cast<std::uint32_t*>(take(shape.num_y * shape.dim, 1));
     turned = reinterpret_cast<float*>(take(kWidth, shape.dim));
   }
@@ -118,8 +123,12 @@ struct RecordScratch {
 // What the hidden layer reads of each record.
 struct RecordInputs {
   const std::uint32_t* rows[kMaxLanes];   // as its kind of arithmetic reads them
-  const std::byte* constants[kMaxLanes];  // what its sums begin with; null: nothing
-  bool constants_are_bfloat16 = false;    // else float32
+  const std::byte* constants[kMaxLanes];  // what it adds to the layer's outputs; null: nothing
+  Storage constants_are = Storage::kFloat32;  // or bfloat16; int8 where `rows` are its own levels
+  // Of int8: what an input is worth, its zero, and what sums begin with where it is the same.
+  float scales[kMaxLanes];
+  std::int32_t zeros[kMaxLanes];
+  const std::int32_t* starts = nullptr;
 };
 
 // Columns of each record as float32, and a zero behind them.
@@ -329,8 +338,8 @@ inline void prepare_constants(const RecordScoreArgs& args, const RecordScratch& 
   for (const std::byte*& each : inputs.constants) each = nullptr;
   if (args.constant < 0) return;
   if (records.storage == Storage::kFloat32 || records.storage == Storage::kBFloat16) {
-    inputs.constants_are_bfloat16 = records.storage == Storage::kBFloat16;
-    const int value_bytes = inputs.constants_are_bfloat16 ? 2 : 4;
+    inputs.constants_are = records.storage;
+    const int value_bytes = records.storage == Storage::kBFloat16 ? 2 : 4;
     for (int lane = 0; lane < args.lanes; ++lane) {
       inputs.constants[lane] =
           row_of(records, args.rows[lane]) + std::ptrdiff_t{args.constant} * value_bytes;

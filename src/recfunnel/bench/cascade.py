@@ -16,7 +16,7 @@ import numpy as np
 from recfunnel.bench.backend import Backend, error_of, exact_scores_of
 from recfunnel.bench.peer import LoadedPeer, Peer
 from recfunnel.bench.queries import FlatQuery, Workload, flat_queries
-from recfunnel.bench.results import STAGES, Way, our_name
+from recfunnel.bench.results import STAGES, Precision, Way, our_cascade
 from recfunnel.bench.run import Subject
 from recfunnel.core.arrays import DoubleArray, FloatArray, IntArray
 from recfunnel.core.pipeline import pipeline_of
@@ -28,7 +28,14 @@ NUM_IN, NUM_KEPT, NUM_OUT = 4096, 256, 64
 """Candidates of the two stages, and what ours answers, best first. Libraries answer with all scores
 of the second stage, in no order."""
 
-WAYS: tuple[Way, ...] = ("compiled", "hoisted")
+FORMS: tuple[tuple[Way, tuple[Precision, Precision]], ...] = (
+    ("compiled", ("bfloat16", "bfloat16")),
+    ("compiled", ("int8", "bfloat16")),
+    ("compiled", ("int8", "int8")),
+    ("hoisted", ("bfloat16", "bfloat16")),
+)
+"""How ours scores, and in which precision each stage does."""
+
 MOST_OFF = 0.02
 """By how much a kept candidate may score lower than the last one that float64 would keep, over the
 largest score: bfloat16 swaps neighbours."""
@@ -70,9 +77,9 @@ class _Loaded:
 
 
 def our_cascades(stages: Stages) -> Iterator[Backend]:
-    """Ours on records, and hoisted only, in bfloat16 on one core."""
-    for way in WAYS:
-        native = _native_stages(stages, way)
+    """Ours on records, and hoisted only, on one core."""
+    for way, precisions in FORMS:
+        native = _native_stages(stages, way, precisions)
         workload = stages.workload
         questions = [
             Question(workload.context.row(i), np.empty(0, np.int64), workload.candidates[i])
@@ -87,7 +94,7 @@ def our_cascades(stages: Stages) -> Iterator[Backend]:
         first = native.run(questions[0], None)
         (scores,) = first.scores.values()
         error = _error(stages, first.columns, scores)
-        yield Backend(our_name(way, "bfloat16"), way, "bfloat16", answer, error)
+        yield Backend(our_cascade(way, *precisions), way, precisions[-1], answer, error)
 
 
 def library_cascades(stages: Stages) -> Iterator[Backend]:
@@ -99,13 +106,17 @@ def library_cascades(stages: Stages) -> Iterator[Backend]:
             yield from _library(stages, peer, small, of_large[peer.name], flat)
 
 
-def _native_stages(stages: Stages, way: Way) -> NativeStages:
+def _native_stages(
+    stages: Stages, way: Way, precisions: tuple[Precision, Precision]
+) -> NativeStages:
     workload, kept = stages.workload, stages.kept
     # The second model is compiled for as many candidates as it meets.
     fewer = replace(workload, candidates=workload.candidates[:, :kept])
     machines = {
-        subject.model.name: subject.ours.machine(asked, way, "bfloat16")[0]
-        for subject, asked in ((stages.small, workload), (stages.large, fewer))
+        subject.model.name: subject.ours.machine(asked, way, precision)[0]
+        for subject, asked, precision in zip(
+            (stages.small, stages.large), (workload, fewer), precisions, strict=True
+        )
     }
     sizes = workload.candidates.shape[1], kept, min(NUM_OUT, kept)
     pipeline = pipeline_of(tuple(machines), sizes)

@@ -36,6 +36,12 @@ def our_name(way: Way, precision: Precision) -> str:
     return f"ours, {way}, {_SHORT[precision]}"
 
 
+def our_cascade(way: Way, first: Precision, second: Precision) -> str:
+    """What our cascade is called whose stages have these precisions."""
+    name = our_name(way, first)
+    return name if first == second else f"{name} then {_SHORT[second]}"
+
+
 class Timing(Value, frozen=True):
     """Time of one call, back-ends taking turns.
 

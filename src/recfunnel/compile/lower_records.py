@@ -74,7 +74,7 @@ class _Match:
         if dots is not None:
             rounds = layer["precision"] == "bfloat16" and place not in self.bfloat16_dots
             place, y, dim = dots[1]["x"], dots[1]["y"], dots[1]["dim"]
-            if y.per_block or rounds:
+            if y.per_block or rounds or layer["precision"] == "int8":
                 return None
             numbers.add(dots[0])
         record = self._writer(place, LoadRecord)
@@ -114,4 +114,4 @@ class _Match:
     @staticmethod
     def _is_hidden(fields: Fields) -> bool:
         whole = fields["out"].width % WHOLE_OUTPUTS == 0
-        return bool(whole and fields["relu"] and fields["precision"] != "int8")
+        return bool(whole and fields["relu"])
