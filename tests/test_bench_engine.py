@@ -17,7 +17,6 @@ from recfunnel.bench.request import QUICK, EngineRequest
 from recfunnel.bench.results import (
     CASCADE,
     ON_ONE_CORE,
-    SCAN,
     SIDE_BY_SIDE,
     STAGES,
     BackendResult,
@@ -28,6 +27,7 @@ from recfunnel.bench.results import (
     Timing,
     Way,
     our_name,
+    our_scan,
 )
 from recfunnel.bench.roof import Bound, call_bound, speed_up_of
 from recfunnel.bench.shapes import Setting, shape_named
@@ -126,8 +126,9 @@ def test_every_part_is_measured(tiny: EngineResult) -> None:
     }
     names = {b.name for g in groups for b in g.backends}
     ways = {our_name(way, precision) for way in WAYS for precision in LARGEST}
+    scans = {our_scan("bfloat16"), our_scan("int8")}
     plain = our_name("plain", "float32")
-    assert names == {*ways, SCAN, plain + ON_ONE_CORE, plain + SIDE_BY_SIDE}
+    assert names == {*ways, *scans, plain + ON_ONE_CORE, plain + SIDE_BY_SIDE}
 
 
 def test_the_cascade_is_measured_in_one_group(tmp_path: Path) -> None:
@@ -137,8 +138,10 @@ def test_the_cascade_is_measured_in_one_group(tmp_path: Path) -> None:
     assert {b.error < 0.02 for b in found.backends} == {True}
     assert (found.num_candidates, found.num_items) == (1500, 1500)
     assert [b.name for b in found.backends] == [
-        our_name("compiled", "bfloat16"),
-        our_name("hoisted", "bfloat16"),
+        "ours, compiled, bf16",
+        "ours, compiled, int8/bf16",
+        "ours, compiled, int8",
+        "ours, hoisted, bf16",
     ]
 
 
@@ -260,15 +263,15 @@ def test_the_cascade_is_held_against_whole_libraries_and_the_best_of_each_stage(
     assert found["compiled bf16"].measured == pytest.approx(3e-4)
     assert found["compiled bf16"].met
     assert found["hoisted bf16"].met is False
-    assert found["over dlrm"].measured == pytest.approx(70)
-    assert found["over best a stage"].measured == pytest.approx(20)
-    assert found["over best a stage"].beside == "fast first + fast second"
+    assert found["over dlrm, bf16"].measured == pytest.approx(70)
+    assert found["over best, bf16"].measured == pytest.approx(20)
+    assert found["over best, bf16"].beside == "fast first + fast second"
 
 
 def test_a_cascade_without_libraries_claims_no_ratio() -> None:
     found = measured(cascade(backend(our_name("compiled", "bfloat16"), 3e-4, "compiled")))
-    assert "over dlrm" not in found
-    assert "over best a stage" not in found
+    assert "over dlrm, bf16" not in found
+    assert "over best, bf16" not in found
 
 
 def test_stages_are_added_round_by_round() -> None:

@@ -11,7 +11,7 @@ from recfunnel.bench.backend import Backend, exact_scores
 from recfunnel.bench.cascade import NUM_IN, Stages, library_cascades, our_cascades
 from recfunnel.bench.machine import look_at_machine
 from recfunnel.bench.model import build_model
-from recfunnel.bench.ours import PRECISIONS, OurEngine
+from recfunnel.bench.ours import PRECISIONS, SCANNED, OurEngine
 from recfunnel.bench.process_results import Resident, Steadiness
 from recfunnel.bench.queries import Workload, catalogue_items, catalogue_workload, plain_workload
 from recfunnel.bench.request import EngineRequest
@@ -246,7 +246,7 @@ def _cascade(found: _Measurement) -> None:
         return
     small, large = map(run.subject, models)
     for subject in (small, large):
-        lack = subject.ours.lacks_memory_for(request.num_items, ON_LARGEST)
+        lack = subject.ours.lacks_memory_for(request.num_items, SCANNED)
         if lack:
             run.missing.append(Missing(name=CASCADE, why=lack))
             return

@@ -16,7 +16,7 @@ from recfunnel.bench.backend import MOST_CHECKED, Backend, error_of, exact_score
 from recfunnel.bench.memory import free_memory_bytes, huge_array
 from recfunnel.bench.model import BenchModel
 from recfunnel.bench.queries import Workload
-from recfunnel.bench.results import SCAN, SIDE_BY_SIDE, Precision, Way, our_name
+from recfunnel.bench.results import SIDE_BY_SIDE, Precision, Way, our_name, our_scan
 from recfunnel.bench.roof import Bound, call_bound
 from recfunnel.bench.shapes import ITEM_FEATURES, DLRMShape
 from recfunnel.compile.catalogue import CatalogueSplit
@@ -37,6 +37,7 @@ SPARE_BYTES = 1 << 30
 """Left free for libraries and queries."""
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
+SCANNED: tuple[Precision, ...] = ("bfloat16", "int8")
 RECORD_STORAGE: dict[Precision, Storage] = {
     "float32": "float32",
     "bfloat16": "bfloat16",
@@ -161,21 +162,22 @@ class OurEngine:
         return machine.score(workload.context.row(0), workload.candidates[:1])
 
     def scans(self, workload: Workload, k: int) -> Iterator[Backend]:
-        """The best k of a whole catalogue, bfloat16, one core.
+        """The best k of a whole catalogue, on records of fewer bits, one core.
 
         Args:
             workload: whose contexts are asked.
             k: how many are kept.
         """
         size = len(workload.items)
-        machine, bound = self._on_records(workload, "bfloat16", size)
         contexts = [workload.context.row(i) for i in range(workload.num_queries)]
+        for precision in SCANNED:
+            machine, bound = self._on_records(workload, precision, size)
 
-        def answer(number: int) -> object:
-            return machine.top_k(contexts[number % len(contexts)], None, k)
+            def answer(number: int, machine: NativeMachine = machine) -> object:
+                return machine.top_k(contexts[number % len(contexts)], None, k)
 
-        error = self._scan_error(machine, workload, k)
-        yield Backend(SCAN, "compiled", "bfloat16", answer, error, bound)
+            error = self._scan_error(machine, workload, k)
+            yield Backend(our_scan(precision), "compiled", precision, answer, error, bound)
 
     def _scan_error(self, machine: NativeMachine, workload: Workload, k: int) -> float:
         """Of the kept scores; inf when better ones were not kept."""

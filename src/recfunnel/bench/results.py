@@ -13,9 +13,6 @@ Way = Literal["plain", "hoisted", "compiled", "library"]
 done once a query, on a compiled catalogue; or by another library."""
 
 
-SCAN = "ours, scan, bf16"
-"""Name of the back-end that scans a whole catalogue and keeps its best."""
-
 ON_ONE_CORE = ", one core"
 """Ends the name of a back-end that uses one core where the others use more."""
 
@@ -36,10 +33,15 @@ def our_name(way: Way, precision: Precision) -> str:
     return f"ours, {way}, {_SHORT[precision]}"
 
 
+def our_scan(precision: Precision) -> str:
+    """What ours is called where it scans a whole catalogue and keeps its best."""
+    return f"ours, scan, {_SHORT[precision]}"
+
+
 def our_cascade(way: Way, first: Precision, second: Precision) -> str:
     """What our cascade is called whose stages have these precisions."""
     name = our_name(way, first)
-    return name if first == second else f"{name} then {_SHORT[second]}"
+    return name if first == second else f"{name}/{_SHORT[second]}"
 
 
 class Timing(Value, frozen=True):

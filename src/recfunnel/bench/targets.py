@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from recfunnel.bench.results import (
     ON_ONE_CORE,
-    SCAN,
     SIDE_BY_SIDE,
     EngineResult,
     GroupResult,
     Precision,
     Way,
     our_name,
+    our_scan,
     ratio,
 )
 from recfunnel.bench.shapes import Setting
@@ -167,7 +167,7 @@ def _named(way: Way, precision: Precision) -> str:
 def _scan(result: EngineResult, model: str, least: float) -> Verdict:
     asked = Verdict(model=model, what="scan bf16", unit="items/s", target=least)
     for group in result.groups:
-        ours = group.backend(SCAN) if group.model == model else None
+        ours = group.backend(our_scan("bfloat16")) if group.model == model else None
         if ours is not None:
             rates = [group.num_candidates / seconds for seconds in ours.timing.rounds_s]
             return replace(

@@ -11,13 +11,19 @@ from recfunnel.bench.results import (
     EngineResult,
     GroupResult,
     Ratio,
-    Way,
-    our_name,
+    our_cascade,
     ratio,
 )
 from recfunnel.bench.verdict import Verdict
 
-MOST_S: tuple[tuple[Way, float], ...] = (("compiled", 0.35e-3), ("hoisted", 0.9e-3))
+FORMS: tuple[tuple[str, float], ...] = (
+    (our_cascade("compiled", "bfloat16", "bfloat16"), 0.35e-3),
+    (our_cascade("compiled", "int8", "bfloat16"), 0.35e-3),
+    (our_cascade("hoisted", "bfloat16", "bfloat16"), 0.9e-3),
+)
+"""Ours, and the seconds it may take."""
+
+COMPARED = tuple(name for name, _ in FORMS if "compiled" in name)
 OVER_DLRM, OVER_BEST = 60.0, 30.0
 
 
@@ -28,9 +34,9 @@ def cascade_verdicts(result: EngineResult) -> Iterator[Verdict]:
         result: of a run.
     """
     group = next((group for group in result.groups if group.model == CASCADE), None)
-    for way, most_s in MOST_S:
-        asked = Verdict(model=CASCADE, what=f"{way} bf16", unit="s", target=most_s, at_most=True)
-        ours = None if group is None else group.backend(our_name(way, "bfloat16"))
+    for name, most_s in FORMS:
+        asked = Verdict(model=CASCADE, what=_short(name), unit="s", target=most_s, at_most=True)
+        ours = None if group is None else group.backend(name)
         if group is not None and ours is not None:
             rounds_s = ours.timing.rounds_s
             asked = replace(
@@ -40,8 +46,14 @@ def cascade_verdicts(result: EngineResult) -> Iterator[Verdict]:
                 beside=f"{group.num_items:,} items",
             )
         yield asked
-    yield _over("dlrm", OVER_DLRM, group, None if group is None else _dlrm(group))
-    yield _over("best a stage", OVER_BEST, group, None if group is None else best_stages(group))
+    dlrm, best = (None, None) if group is None else (_dlrm(group), best_stages(group))
+    for name in COMPARED:
+        yield _over("dlrm", OVER_DLRM, name, group, dlrm)
+        yield _over("best", OVER_BEST, name, group, best)
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("ours, ").replace(",", "")
 
 
 def best_stages(group: GroupResult) -> BackendResult | None:
@@ -84,10 +96,11 @@ def _dlrm(group: GroupResult) -> BackendResult | None:
 
 
 def _over(
-    what: str, least: float, group: GroupResult | None, other: BackendResult | None
+    what: str, least: float, name: str, group: GroupResult | None, other: BackendResult | None
 ) -> Verdict:
-    asked = Verdict(model=CASCADE, what=f"over {what}", unit="x", target=least)
-    ours = None if group is None else group.backend(our_name("compiled", "bfloat16"))
+    end = _short(name).removeprefix("compiled ")
+    asked = Verdict(model=CASCADE, what=f"over {what}, {end}", unit="x", target=least)
+    ours = None if group is None else group.backend(name)
     if ours is None or other is None:
         return asked
     found: Ratio = ratio(ours, other)
