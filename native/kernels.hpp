@@ -105,7 +105,7 @@ struct RecordScoreArgs {
   std::int32_t start = 0;           // first column of x, or of the vectors
   std::int32_t constant = -1;       // first of num_outputs columns; below 0: none
   const float* y = nullptr;         // vectors of the query
-  const void* weights = nullptr;    // packed; of dots, in `record_order`, and not int8
+  const void* weights = nullptr;    // packed; of dots, in `record_order`
   Precision precision = Precision::kFloat32;
   const float* bias = nullptr;      // num_outputs
   const float* head = nullptr;      // num_outputs
@@ -204,7 +204,8 @@ struct Kernels {
   void (*codes)(const CodesArgs&);
 
   // With kBFloat16 inputs are rounded too and, where records are stored so, the vectors whose dots
-  // are taken. With kInt8 the levels of records stored so are the inputs; others are rounded.
+  // are taken. With kInt8 the levels of records stored so are the inputs, or are multiplied with the
+  // query's vectors rounded to levels too; other inputs, and dots, are rounded.
   std::size_t (*record_scratch_bytes)(const RecordShape&, int lanes);
   void (*record_scores)(const RecordScoreArgs&);
   // How many inputs a layer on dots is packed with, and where each stands among (record's vector,

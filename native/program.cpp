@@ -569,8 +569,8 @@ void Program::record_score(Tile out, int start, int width, int constant, std::op
                 "what record_score's layer reads");
   require(shape.num_outputs % kRecordOutputs == 0,
           "record_score's layer has a multiple of 16 outputs");
-  require(used != Precision::kInt8 || (!y && num_inputs <= kMostInt8Inputs),
-          "record_score's int8 layer reads columns of the record, at most 66000");
+  require(used != Precision::kInt8 || num_inputs <= kMostInt8Inputs,
+          "record_score's int8 layer reads at most 66000 inputs");
   made.bias = vector_named(bias, shape.num_outputs);
   if (bias_at) {
     require(!bias_at->per_block && made.bias == kNone, "a layer's bias is a vector or a query tile");

@@ -165,36 +165,60 @@ struct Levels {
   }
 };
 
+// The first `count` of a register's levels, kInt8PerWord to a word; a last word is filled up with the
+// register's.
+RF_INLINE void store_levels(std::uint32_t* to, Words levels, int count) {
+  const int whole = (count + kInt8PerWord - 1) / kInt8PerWord * kInt8PerWord;
+#if defined(__AVX512VNNI__)
+  _mm_mask_storeu_epi8(to, first_lanes(whole),
+                       _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(levels)));
+#elif defined(__AVX512F__)
+  _mm256_mask_storeu_epi16(to, first_lanes(whole),
+                           _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(levels)));
+#else
+  for (int i = 0; i < whole; i += 2) to[i / 2] = (levels[i] & 0xFFFF) | (levels[i + 1] << 16);
+#endif
+}
+
+// The smallest and the largest of `count` values and 0.
+RF_INLINE void span_of(const float* values, int count, float& low, float& high) {
+  Floats lowest = {}, highest = {};
+  for (int i = 0; i < count; i += kWidth) {
+    const Floats x = load_first(values + i, smaller(kWidth, count - i));
+    lowest = min(x, lowest);
+    highest = max(x, highest);
+  }
+#if defined(__AVX512F__)
+  low = _mm512_reduce_min_ps(lowest);
+  high = _mm512_reduce_max_ps(highest);
+#else
+  low = high = 0.0f;
+  for (int i = 0; i < kWidth; ++i) {
+    low = lowest[i] < low ? lowest[i] : low;
+    high = highest[i] > high ? highest[i] : high;
+  }
+#endif
+}
+
+// Levels of the inputs of one candidate, where Int8 reads them.
+inline void quantise_row(const float* in, int num_inputs, std::uint32_t* to, float* scale,
+                         std::int32_t* zero) {
+  float low, high;
+  span_of(in, num_inputs, low, high);
+  const Levels levels(broadcast(low), broadcast(high));
+  *scale = levels.scale[0];
+  *zero = levels.zero[0];
+  for (int i = 0; i < num_inputs; i += kWidth) {
+    const int count = smaller(kWidth, num_inputs - i);
+    store_levels(to + i / kInt8PerWord, levels.of(load_first(in + i, count)), count);
+  }
+}
+
 // Levels of a tile's inputs, kInt8PerWord to a word, where Int8 reads them.
 inline void quantise_inputs(const float* in, int num_inputs, int lanes, std::uint32_t* to,
                             float* scales, std::int32_t* zeros) {
   constexpr int kBits = 32 / kInt8PerWord;
-  if (lanes == 1) {
-    Floats lowest = {}, highest = {};
-    for (int i = 0; i < num_inputs; i += kWidth) {
-      const Floats x = load_first(in + i, smaller(kWidth, num_inputs - i));
-      lowest = min(x, lowest);
-      highest = max(x, highest);
-    }
-    float low = 0.0f, high = 0.0f;
-    for (int i = 0; i < kWidth; ++i) {
-      low = lowest[i] < low ? lowest[i] : low;
-      high = highest[i] > high ? highest[i] : high;
-    }
-    const Levels levels(broadcast(low), broadcast(high));
-    scales[0] = levels.scale[0];
-    zeros[0] = levels.zero[0];
-    for (int i = 0; i < num_inputs; i += kWidth) {
-      alignas(64) std::uint32_t level[kWidth];
-      store(level, levels.of(load_first(in + i, smaller(kWidth, num_inputs - i))));
-      for (int part = 0; part < kWidth && i + part < num_inputs; part += kInt8PerWord) {
-        std::uint32_t word = 0;
-        for (int j = 0; j < kInt8PerWord; ++j) word |= level[part + j] << (kBits * j);
-        to[(i + part) / kInt8PerWord] = word;
-      }
-    }
-    return;
-  }
+  if (lanes == 1) return quantise_row(in, num_inputs, to, scales, zeros);
   for (int lane = 0; lane < lanes; lane += kWidth) {
     Floats lowest = {}, highest = {};
     for (int i = 0; i < num_inputs; ++i) {

@@ -86,6 +86,16 @@ inline int record_order(const RecordShape& shape, std::int32_t* order) {
   return dots.size();
 }
 
+// The level of 0 among those of a record that is stored in int8.
+inline constexpr std::int32_t kOwnZero = kInt8PerWord == 4 ? 128 : 0;
+
+// What the query's vectors are rounded to in int8: one scale each, and what a sum of products with a
+// record's own levels begins with, which takes off their zeros.
+struct QueryLevels {
+  float* scales;
+  std::int32_t* starts;
+};
+
 // Where a call keeps what it makes of its records.
 struct RecordScratch {
   std::size_t bytes = 0;
@@ -93,10 +103,12 @@ struct RecordScratch {
   float* sums;            // (lanes, kWidth): outputs times the head, added up so far
   float* values;          // (lanes, width): columns of records
   std::uint32_t* inputs;  // (lanes, num_inputs): of the layer, as it reads them
+  std::uint32_t* levels;  // (lanes, num_inputs): the same of int8 dots, rounded
   float* left;            // (lanes, num_left): dots that come last
   float* constants;       // (lanes, num_outputs)
   std::int32_t* starts;   // (num_outputs), of int8: what sums begin with
   std::uint32_t* y_words;  // vectors of the query, in pairs
+  QueryLevels y_levels;    // of int8
   float* turned;           // (words of a vector, kWidth): some of these, one a lane
 
   RecordScratch(void* base, const RecordShape& shape, int lanes)
@@ -112,10 +124,13 @@ struct RecordScratch {
     sums = reinterpret_cast<float*>(take(kWidth, lanes));
     values = reinterpret_cast<float*>(take(width, lanes));
     inputs = reinterpret_cast<std::uint32_t*>(take(num_inputs, lanes));
+    levels = reinterpret_cast<std::uint32_t*>(take(shape.num_y == 0 ? 0 : num_inputs, lanes));
     left = reinterpret_cast<float*>(take(num_left, lanes));
     constants = reinterpret_cast<float*>(take(num_outputs, lanes));
     starts = reinterpret_cast<std::int32_t*>(take(shape.num_outputs, 1));
     y_words = reinterpret_cast<std::uint32_t*>(take(shape.num_y * shape.dim, 1));
+    y_levels.scales = reinterpret_cast<float*>(take(shape.num_y + kWidth, 1));
+    y_levels.starts = reinterpret_cast<std::int32_t*>(take(shape.num_y + kWidth, 1));
     turned = reinterpret_cast<float*>(take(kWidth, shape.dim));
   }
 };
@@ -192,12 +207,18 @@ RF_INLINE void with_usual_words(int vector_words, Call call) {
   }
 }
 
-// The dots of Vectors vectors of a record with a register of the query's, put(v, dots) taking them.
+RF_INLINE Floats floats_of(Floats sums) { return sums; }
+RF_INLINE Floats floats_of(Ints sums) { return __builtin_convertvector(sums, Floats); }
+
+// The dots of Vectors vectors of a record with a register of the query's, put(v, dots) taking them;
+// each sum begins with `start`.
 template <int Vectors, int UsualWords, class Kind, class Put>
 RF_INLINE void dots_with_turned(const Kind& row, int first, int words, const float* turned,
-                                Put put) {
+                                typename Kind::Sum start, Put put) {
   const int vector_words = UsualWords == 0 ? words : UsualWords;
-  Floats dots[Vectors] = {};
+  typename Kind::Sum dots[Vectors];
+  RF_UNROLL
+  for (int v = 0; v < Vectors; ++v) dots[v] = start;
   for (int s = 0; s < vector_words; ++s) {
     const auto y = Kind::weights(as_words(load(turned + s * kWidth)));
     RF_UNROLL
@@ -217,25 +238,62 @@ RF_INLINE void dots_with_one(const Kind& row, int num_x, int words, const std::u
   const int vector_words = UsualWords == 0 ? words : UsualWords;
   for (int v = 0; v < num_x; v += 4) {
     const int now = smaller(4, num_x - v);
-    Floats dots[4] = {};
+    typename Kind::Sum sums[4] = {};
     for (int at = 0; at < vector_words; at += kWidth) {
       const int count = smaller(kWidth, vector_words - at);
       const auto y = Kind::weights(load_first(y_words + at, count));
       RF_UNROLL
       for (int i = 0; i < 4; ++i) {
         const int vector = v + smaller(i, now - 1);
-        Kind::multiply_add(dots[i], y, row.consecutive(vector * vector_words + at, count));
+        Kind::multiply_add(sums[i], y, row.consecutive(vector * vector_words + at, count));
       }
     }
+    Floats dots[4];
+    RF_UNROLL
+    for (int i = 0; i < 4; ++i) dots[i] = floats_of(sums[i]);
     lane_sums(dots, out + v);
   }
 }
 
+// One value a lane, picked.
+template <class Value>
+RF_INLINE Floats load_lanes(const Value* values, const std::int64_t (&at)[kWidth]) {
+  alignas(64) float picked[kWidth];
+  for (int i = 0; i < kWidth; ++i) __builtin_memcpy(&picked[i], values + at[i], sizeof(float));
+  return load(picked);
+}
+
+// Rounds the query's vectors, each between minus and plus its largest value, and packs them as Int8
+// reads weights.
+inline void quantise_query(const RecordScoreArgs& args, const RecordScratch& scratch) {
+  constexpr float kLargest = 127.0f;
+  const int dim = args.shape.dim;
+  for (int u = 0; u < args.shape.num_y; ++u) {
+    const float* values = args.y + std::ptrdiff_t{u} * dim;
+    std::uint32_t* to = scratch.y_words + std::ptrdiff_t{u} * (dim / kInt8PerWord);
+    float low, high;
+    span_of(values, dim, low, high);
+    const float scale = (high > -low ? high : -low) / kLargest;
+    const Floats inverse = broadcast(scale > 0.0f ? 1.0f / scale : 0.0f);
+    Ints sums = {};
+    for (int i = 0; i < dim; i += kWidth) {
+      const int count = smaller(kWidth, dim - i);
+      const Ints levels = rounded(load_first(values + i, count) * inverse);
+      sums += levels;
+      store_levels(to + i / kInt8PerWord, as_words(levels), count);
+    }
+    std::int32_t sum = 0;
+    for (int i = 0; i < kWidth; ++i) sum += sums[i];
+    scratch.y_levels.scales[u] = scale;
+    scratch.y_levels.starts[u] = -kOwnZero * sum;
+  }
+}
+
 // Dots of each record's vectors with the query's, by DotKind, as Kind reads them: what a layer
-// multiplies. `rows` become theirs.
+// multiplies. `rows` become theirs. Of records' own levels, x_scales are what these are worth.
 template <class DotKind, class Kind>
 void record_dots(const RecordScoreArgs& args, const RecordScratch& scratch,
-                 const std::uint32_t** rows) {
+                 const std::uint32_t** rows, const float* x_scales = nullptr) {
   using Float32Rows = Format<Storage::kFloat32>;
   constexpr int kMostVectors = kWidth == 16 ? 12 : 8;
   const RecordShape& shape = args.shape;
@@ -245,6 +303,11 @@ void record_dots(const RecordScoreArgs& args, const RecordScratch& scratch,
   if constexpr (kIsBFloat16<DotKind>) {
     vector_words = shape.dim / 2;
     round_values(args.y, std::ptrdiff_t{shape.num_y} * shape.dim, scratch.y_words);
+    y_words = scratch.y_words;
+  }
+  if constexpr (DotKind::kIsInteger) {
+    vector_words = shape.dim / kInt8PerWord;
+    quantise_query(args, scratch);
     y_words = scratch.y_words;
   }
   const auto inputs_of = [&](int lane) {
@@ -258,6 +321,12 @@ void record_dots(const RecordScoreArgs& args, const RecordScratch& scratch,
     for (int i = 0; i < kWidth; ++i) turned_rows[i] = smaller(r * kWidth + i, shape.num_y - 1);
     gather_lanes<Float32Rows>(vectors, turned_rows, 0, vector_words,
                               ToFloats<Float32Rows>{scratch.turned, kWidth});
+    typename DotKind::Sum start = {};
+    Floats y_scales = {};
+    if constexpr (DotKind::kIsInteger) {
+      start = as_ints(as_words(load_lanes(scratch.y_levels.starts, turned_rows)));
+      y_scales = load_lanes(scratch.y_levels.scales, turned_rows);
+    }
     for (int chunk = 0, v = 0; chunk < num_chunks; ++chunk) {
       const int left = num_chunks - chunk;
       const int now = (order.num_x - v + left - 1) / left;
@@ -266,8 +335,10 @@ void record_dots(const RecordScoreArgs& args, const RecordScratch& scratch,
           for (int lane = 0; lane < args.lanes; ++lane) {
             std::uint32_t* to = inputs_of(lane);
             dots_with_turned<decltype(constant)::value, decltype(usual)::value>(
-                row_kind<DotKind>(rows[lane]), v, vector_words, scratch.turned,
-                [&](int vector, Floats dots) {
+                row_kind<DotKind>(rows[lane]), v, vector_words, scratch.turned, start,
+                [&](int vector, auto sums) {
+                  Floats dots = floats_of(sums);
+                  if constexpr (DotKind::kIsInteger) dots *= y_scales * broadcast(x_scales[lane]);
                   put_register<Kind>(dots, (r * order.num_x + vector) * kWidth, to);
                 });
           }
@@ -285,6 +356,12 @@ void record_dots(const RecordScoreArgs& args, const RecordScratch& scratch,
         dots_with_one<decltype(usual)::value>(
             row_kind<DotKind>(rows[lane]), order.num_x, vector_words,
             y_words + (first_left + u) * std::ptrdiff_t{vector_words}, left + u * order.num_x);
+        if constexpr (DotKind::kIsInteger) {
+          const auto start = static_cast<float>(scratch.y_levels.starts[first_left + u]);
+          const float scale = scratch.y_levels.scales[first_left + u] * x_scales[lane];
+          float* dots = left + u * order.num_x;
+          for (int v = 0; v < order.num_x; ++v) dots[v] = (dots[v] + start) * scale;
+        }
       }
     }
   });
@@ -311,25 +388,28 @@ void record_values(const RecordScoreArgs& args, const RecordScratch& scratch,
   }
 }
 
-template <class Kind>
-void prepare_inputs(const RecordScoreArgs& args, const RecordScratch& scratch,
-                    const std::uint32_t** rows) {
-  constexpr Storage kWanted = kIsBFloat16<Kind> ? Storage::kBFloat16 : Storage::kFloat32;
-  const RecordShape& shape = args.shape;
-  if (shape.num_y == 0) {
-    const bool whole_words = !kIsBFloat16<Kind> || shape.width % 2 == 0;
-    if (!whole_words || !find_in_place(args, kWanted, rows)) {
-      record_values<Kind>(args, scratch, rows);
-    }
-    return;
-  }
-  if constexpr (kIsBFloat16<Kind>) {
-    if (shape.dim % 2 == 0 && find_in_place(args, kWanted, rows)) {
-      return record_dots<Kind, Kind>(args, scratch, rows);
+// Dots as Kind reads them; of vectors stored in bfloat16 they are made by LowKind.
+template <class Kind, class LowKind>
+void prepare_dots_of(const RecordScoreArgs& args, const RecordScratch& scratch,
+                     const std::uint32_t** rows) {
+  if constexpr (kIsBFloat16<LowKind>) {
+    if (args.shape.dim % 2 == 0 && find_in_place(args, Storage::kBFloat16, rows)) {
+      return record_dots<BFloat16, Kind>(args, scratch, rows);
     }
   }
   if (!find_in_place(args, Storage::kFloat32, rows)) record_values<Float32>(args, scratch, rows);
   record_dots<Float32, Kind>(args, scratch, rows);
+}
+
+template <class Kind>
+void prepare_inputs(const RecordScoreArgs& args, const RecordScratch& scratch,
+                    const std::uint32_t** rows) {
+  constexpr Storage kWanted = kIsBFloat16<Kind> ? Storage::kBFloat16 : Storage::kFloat32;
+  if (args.shape.num_y != 0) return prepare_dots_of<Kind, Kind>(args, scratch, rows);
+  const bool whole_words = !kIsBFloat16<Kind> || args.shape.width % 2 == 0;
+  if (!whole_words || !find_in_place(args, kWanted, rows)) {
+    record_values<Kind>(args, scratch, rows);
+  }
 }
 
 inline void prepare_constants(const RecordScoreArgs& args, const RecordScratch& scratch,

@@ -8,8 +8,8 @@
 
 namespace recfunnel::RECFUNNEL_SET {
 
-// The level of 0 among a record's own.
-inline constexpr std::int32_t kOwnZero = kInt8PerWord == 4 ? 128 : 0;
+// Vectors of int8 as long as a multiple of this begin at whole words in every instruction set.
+inline constexpr int kWholeWords = 4;
 
 // Values of an int8 row as levels above kOwnZero, kInt8PerWord to a word, zeros or what meets no
 // weight after them.
@@ -51,17 +51,47 @@ inline void take_own_levels(const RecordScoreArgs& args, const Layout& layout,
   }
 }
 
+// Vectors whose dots are whole numbers that float32 tells apart, and that begin at whole words.
+inline bool dots_in_levels(const RecordScoreArgs& args) {
+  constexpr int kMostDim = (1 << 24) / (255 * 127);
+  const int dim = args.shape.dim;
+  return args.records.storage == Storage::kInt8 && dim % kWholeWords == 0 && dim <= kMostDim;
+}
+
+// The dots as float32.
+inline void prepare_dots(const RecordScoreArgs& args, const RecordScratch& scratch,
+                         const std::uint32_t** rows) {
+  if (!dots_in_levels(args)) return prepare_dots_of<Float32, BFloat16>(args, scratch, rows);
+  float scales[kMaxLanes];
+  for (int lane = 0; lane < args.lanes; ++lane) {
+    const std::byte* row = row_of(args.records, args.rows[lane]);
+    auto* to = reinterpret_cast<std::uint32_t*>(scratch.values) +
+               std::ptrdiff_t{lane} * scratch.width;
+    put_own_levels(row + Format<Storage::kInt8>::kHeaderBytes + args.start, args.shape.width, to);
+    scales[lane] = scale_of(row);
+    rows[lane] = to;
+  }
+  record_dots<Int8, Float32>(args, scratch, rows, scales);
+}
+
 inline void prepare_levels(const RecordScoreArgs& args, const Layout& layout,
                            const RecordScratch& scratch, RecordInputs& inputs) {
-  if (args.records.storage == Storage::kInt8) {
+  const bool has_dots = args.shape.num_y != 0;
+  if (args.records.storage == Storage::kInt8 && !has_dots) {
     return take_own_levels(args, layout, scratch, inputs);
   }
   prepare_constants(args, scratch, inputs);
-  copy_records(args, args.start, args.shape.width, scratch.values, scratch.width);
+  if (has_dots) {
+    prepare_dots(args, scratch, inputs.rows);
+  } else {
+    copy_records(args, args.start, args.shape.width, scratch.values, scratch.width);
+  }
   for (int lane = 0; lane < args.lanes; ++lane) {
-    std::uint32_t* to = scratch.inputs + std::ptrdiff_t{lane} * scratch.num_inputs;
-    quantise_inputs(scratch.values + std::ptrdiff_t{lane} * scratch.width, args.shape.width, 1, to,
-                    &inputs.scales[lane], &inputs.zeros[lane]);
+    const float* values = has_dots ? reinterpret_cast<const float*>(inputs.rows[lane])
+                                   : scratch.values + std::ptrdiff_t{lane} * scratch.width;
+    std::uint32_t* to = (has_dots ? scratch.levels : scratch.inputs) +
+                        std::ptrdiff_t{lane} * scratch.num_inputs;
+    quantise_row(values, layout.num_inputs, to, &inputs.scales[lane], &inputs.zeros[lane]);
     inputs.rows[lane] = to;
   }
 }

@@ -72,9 +72,9 @@ class _Match:
         numbers: set[int] = set()
         dots = self._writer(place, DotsAcross)
         if dots is not None:
-            rounds = layer["precision"] == "bfloat16" and place not in self.bfloat16_dots
+            rounds = layer["precision"] != "float32" and place not in self.bfloat16_dots
             place, y, dim = dots[1]["x"], dots[1]["y"], dots[1]["dim"]
-            if y.per_block or rounds or layer["precision"] == "int8":
+            if y.per_block or rounds:
                 return None
             numbers.add(dots[0])
         record = self._writer(place, LoadRecord)
