@@ -130,7 +130,9 @@ struct Int8 {
   RF_INLINE static void multiply_add(Ints& sum, Words weight, Words input) {
 #if defined(__AVX512VNNI__)
     // Not the intrinsic: GCC 12 copies its sums, and keeps one in memory as well, at every step.
-    asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(input), "v"(weight));
+    Ints next = sum;  // an element of an array would stay in memory
+    asm("vpdpbusd %2, %1, %0" : "+v"(next) : "v"(input), "v"(weight));
+    sum = next;
 #elif defined(__AVX512BW__)
     sum += reinterpret_cast<Ints>(
         _mm512_madd_epi16(reinterpret_cast<__m512i>(input), reinterpret_cast<__m512i>(weight)));
