@@ -31,6 +31,7 @@ RUNTIMES: dict[str, RuntimeSpec] = {
     "native float32": Native(),
     "native bfloat16": Native(precision="bfloat16"),
     "native int8": Native(precision="int8"),
+    "int8 records too": Native(precision="int8", records="int8"),
 }
 TOLERANCE = 0.001
 
