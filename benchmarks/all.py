@@ -18,6 +18,8 @@ WITHOUT_DATA = (
     "model_calls.py",
     "native_kernels.py",
     "topk_filter.py",
+    "cache_speed.py",
+    "computed_embeddings.py",
 )
 
 
