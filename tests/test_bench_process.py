@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from recfunnel.bench import steady
+from recfunnel.bench import interrupts, quiet, steady
+from recfunnel.bench.interrupts import timer_interrupts
+from recfunnel.bench.quiet import quiet_calls
 from recfunnel.bench.resident import SMALLEST_BYTES, resident_memory
 from recfunnel.bench.shapes import DLRMShape, shape_named
-from recfunnel.bench.steady import WARM_CALLS, Calls, summary, timer_interrupts, watch
+from recfunnel.bench.steady import WARM_CALLS, Calls, summary, watch
 from recfunnel.core.errors import StudyError
 
 MEDIUM = shape_named("RM_med")
@@ -41,7 +43,7 @@ def test_each_slow_call_has_one_reason() -> None:
     seen = calls(
         taken_s, switches={95: 2, 0: 1}, faults={95: 1, 96: 4, 1: 3}, stolen={95: 1, 96: 1, 97: 1}
     )
-    found = summary("some", 256, seen)
+    found = summary("some", 256, seen, np.empty(0))
     assert found.slow == {"switched out": 1, "page fault": 1, "stolen": 1, "unknown": 1}
     assert found.num_kept == 98
     assert found.page_faults == 8
@@ -50,7 +52,9 @@ def test_each_slow_call_has_one_reason() -> None:
 
 def test_the_99th_percentile_of_calls_that_kept_their_core_leaves_the_others_out() -> None:
     taken_s = [1.0] * 90 + [5.0] * 10
-    found = summary("some", 256, calls(taken_s, switches=dict.fromkeys(range(90, 100), 1)))
+    found = summary(
+        "some", 256, calls(taken_s, switches=dict.fromkeys(range(90, 100), 1)), np.empty(0)
+    )
     assert found.p99_s == 5.0
     assert found.p99_kept_s == 1.0
 
@@ -66,7 +70,7 @@ def test_the_timers_interrupts_are_counted_while_calls_are_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = tmp_path / "interrupts"
-    monkeypatch.setattr(steady, "INTERRUPTS", counts)
+    monkeypatch.setattr(interrupts, "INTERRUPTS", counts)
     assert watch(id, 10).ticks is None
     seen = iter((500, 1500))
 
@@ -80,6 +84,29 @@ def test_the_timers_interrupts_are_counted_while_calls_are_under_way(
     found = watch(lambda _: time.sleep(0.002), 20).ticks
     assert found is not None
     assert 800 < found <= 1000  # 1000 in all, and most of the time was spent in calls
+
+
+def test_a_call_during_which_a_timer_ticked_is_no_quiet_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = [0]
+
+    def call(number: int) -> None:
+        ticks[0] += number in (3, 8)  # a timed call, and one that comes before the timed one
+        time.sleep(1e-3 * (number == 3))
+
+    monkeypatch.setattr(quiet, "timer_interrupts", lambda: list(ticks))
+    found = quiet_calls(call, 6)
+
+    assert found.size == 4
+    assert found.max() < 1e-3
+
+
+def test_nothing_is_called_quiet_where_ticks_are_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quiet, "timer_interrupts", list)
+    assert quiet_calls(id, 6).size == 0
 
 
 def test_touched_memory_is_seen() -> None:

@@ -22,6 +22,10 @@ class Steadiness(Value, frozen=True):
         p99_s: of all calls.
         p99_kept_s: of the calls during which the thread kept its core.
         num_kept: calls during which it did.
+        quiet_median_s: of further calls during which no core's timer ticked and the thread kept
+            its core; None where ticks are not counted.
+        quiet_p99_s: of the same.
+        num_quiet: how many they are.
         longest_s: the longest call.
         slow: number of calls longer than 1.5 medians, by the first reason that holds.
         ticks: interrupts of the system's timer that fell into calls, by their count on the busiest
@@ -38,6 +42,9 @@ class Steadiness(Value, frozen=True):
     p99_s: float
     p99_kept_s: float
     num_kept: int
+    quiet_median_s: float | None
+    quiet_p99_s: float | None
+    num_quiet: int
     longest_s: float
     slow: dict[Reason, int]
     ticks: int | None

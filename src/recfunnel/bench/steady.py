@@ -11,16 +11,17 @@ Letters: N calls.
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import psutil
 
+from recfunnel.bench.interrupts import timer_interrupts
 from recfunnel.bench.model import BenchModel
 from recfunnel.bench.ours import OurEngine
 from recfunnel.bench.process_results import REASONS, Reason, Steadiness
 from recfunnel.bench.queries import Workload
+from recfunnel.bench.quiet import quiet_calls
 from recfunnel.core.arrays import DoubleArray, IntArray
 from recfunnel.runtime import _native
 
@@ -31,8 +32,6 @@ TOGETHER = 100
 """Calls around which time taken by the hypervisor is read."""
 
 WARM_CALLS = 200
-
-INTERRUPTS = Path("/proc/interrupts")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -79,7 +78,8 @@ def steady_calls(
         context, candidates = queries[number % len(queries)]
         machine.score(context, candidates, None, scores)
 
-    return summary(model.name, scores.size, watch(call, num_calls))
+    calls = watch(call, num_calls)
+    return summary(model.name, scores.size, calls, quiet_calls(call, num_calls))
 
 
 def watch(call: Callable[[int], object], num_calls: int) -> Calls:
@@ -122,13 +122,14 @@ def watch(call: Callable[[int], object], num_calls: int) -> Calls:
     )
 
 
-def summary(model: str, num_candidates: int, calls: Calls) -> Steadiness:
+def summary(model: str, num_candidates: int, calls: Calls, quiet_s: DoubleArray) -> Steadiness:
     """Quantiles, and the reasons of slow calls.
 
     Args:
         model: name of the shape.
         num_candidates: of a query.
         calls: what was seen.
+        quiet_s: times of calls that the system left alone; may be empty.
     """
     taken_s, kept = calls.taken_s, calls.switches == 0
     median_s = float(np.median(taken_s))
@@ -146,19 +147,15 @@ def summary(model: str, num_candidates: int, calls: Calls) -> Steadiness:
         p99_s=float(np.quantile(taken_s, 0.99)),
         p99_kept_s=float(np.quantile(taken_s[kept], 0.99)) if kept.any() else float("nan"),
         num_kept=int(kept.sum()),
+        quiet_median_s=float(np.median(quiet_s)) if quiet_s.size else None,
+        quiet_p99_s=float(np.quantile(quiet_s, 0.99)) if quiet_s.size else None,
+        num_quiet=quiet_s.size,
         longest_s=float(taken_s.max()),
         slow=reasons,
         ticks=calls.ticks,
         allocations=calls.allocations,
         page_faults=int(calls.faults.sum()),
     )
-
-
-def timer_interrupts() -> list[int]:
-    """Of each core since the system started; empty where they are not counted."""
-    lines = INTERRUPTS.read_text().splitlines() if INTERRUPTS.exists() else []
-    words = next((line.split()[1:] for line in lines if line.lstrip().startswith("LOC:")), [])
-    return [int(word) for word in words if word.isdecimal()]
 
 
 def _most_more(before: Sequence[int], after: Sequence[int], share: float) -> int | None:

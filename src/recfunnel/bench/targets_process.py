@@ -33,6 +33,7 @@ def _steady(model: str, found: Steadiness | None) -> Iterator[Verdict]:
 
     every = at_most("p99 / median", "x", MOST_P99)
     kept = at_most("p99 / median, kept", "x", MOST_P99)
+    quiet = at_most("p99 / median, no tick", "x", MOST_P99)
     allocations = at_most("allocations", "times", 0)
     faults = at_most("page faults", "times", 0)
     if found is not None:
@@ -46,10 +47,16 @@ def _steady(model: str, found: Steadiness | None) -> Iterator[Verdict]:
         kept = replace(
             kept, measured=found.p99_kept_s / found.median_s, beside=f"{share:.1%} of calls"
         )
+        if found.quiet_p99_s is not None and found.quiet_median_s is not None:
+            quiet = replace(
+                quiet,
+                measured=found.quiet_p99_s / found.quiet_median_s,
+                beside=f"{found.num_quiet:,} calls",
+            )
         if found.allocations is not None:
             allocations = replace(allocations, measured=found.allocations, beside=of_calls)
         faults = replace(faults, measured=found.page_faults, beside=of_calls)
-    yield from (every, kept, allocations, faults)
+    yield from (every, kept, quiet, allocations, faults)
 
 
 def _resident(model: str, found: Resident | None) -> Verdict:

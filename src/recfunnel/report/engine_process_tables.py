@@ -90,6 +90,7 @@ def _steady_table(found: tuple[Steadiness, ...]) -> Table:
         Column("p99", "of all calls", True, in_terminal=False),
         Column("p99/med", "the 99th percentile of all calls over their median", True),
         Column("kept", "the same of calls during which the thread kept its core", True),
+        Column("no tick", "the same of further calls that no core's timer interrupted", True),
         Column("longest", "call", True),
         Column("slow", "calls longer than 1.5 medians", True),
         *(Column(TITLES[each], f"slow calls: {each}", True) for each in REASONS),
@@ -103,8 +104,9 @@ def _steady_table(found: tuple[Steadiness, ...]) -> Table:
         f"{first.num_calls:,} calls of {first.num_candidates} items, compiled, bf16, one core",
         columns,
         tuple(map(_steady_row, found)),
-        caption="Kept: p99 of calls whose thread kept its core, over the median of all. Slow: over "
-        "1.5 medians, by the first reason that holds: core given to another thread, page fault, "
+        caption="Kept: p99 of calls whose thread kept its core, over the median of all. No tick: "
+        "p99 over the median of further calls during which no core's timer ticked. Slow: over 1.5 "
+        "medians, by the first reason that holds: core given to another thread, page fault, "
         "time taken by the hypervisor within the same hundred calls, none of these. Ticks: of the "
         "system's timer, by its count and the calls' share of the time; where more than a "
         "hundredth of the calls meet one, they are what p99 shows. Allocs: by native code. "
@@ -122,6 +124,7 @@ def _steady_row(found: Steadiness) -> Row:
             Cell(duration(found.p99_s), found.p99_s),
             _share(found.p99_s, found.median_s),
             _share(found.p99_kept_s, found.median_s),
+            _quiet(found),
             Cell(duration(found.longest_s), found.longest_s),
             Cell(f"{sum(counts):,}", sum(counts)),
             *(Cell(f"{count:,}", count) for count in counts),
@@ -130,6 +133,12 @@ def _steady_row(found: Steadiness) -> Row:
             Cell(f"{found.page_faults:,}", found.page_faults),
         )
     )
+
+
+def _quiet(found: Steadiness) -> Cell:
+    if found.quiet_p99_s is None or found.quiet_median_s is None:
+        return Cell(MISSING)
+    return _share(found.quiet_p99_s, found.quiet_median_s)
 
 
 def _share(part: float, whole: float) -> Cell:
