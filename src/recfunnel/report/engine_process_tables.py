@@ -89,7 +89,7 @@ def _steady_table(found: tuple[Steadiness, ...]) -> Table:
         Column("median", "of all calls", True),
         Column("p99", "of all calls", True, in_terminal=False),
         Column("p99/med", "the 99th percentile of all calls over their median", True),
-        Column("kept", "the same of calls during which the thread kept its core", True),
+        Column("kept", "as p99/med, of calls that kept the core", True, in_terminal=False),
         Column("no tick", "the same of further calls that no core's timer interrupted", True),
         Column("longest", "call", True),
         Column("slow", "calls longer than 1.5 medians", True),
