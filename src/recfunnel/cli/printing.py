@@ -13,10 +13,13 @@ from recfunnel.core.storage import to_json
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows as a table whose columns are the first row's keys."""
+    """Print rows as a table whose columns are the first row's keys.
+
+    What is too wide for the terminal goes on in the next line; no digit is left out.
+    """
     table = Table(box=SIMPLE_HEAD, header_style="bold")
     for number, key in enumerate(rows[0] if rows else ()):
-        table.add_column(key, justify="right" if number else "left")
+        table.add_column(key, justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(readable(key, value) for key, value in row.items()))
     terminal().print(table)
