@@ -20,6 +20,7 @@ WITHOUT_DATA = (
     "topk_filter.py",
     "cache_speed.py",
     "computed_embeddings.py",
+    "scheduler_speed.py",
 )
 
 
