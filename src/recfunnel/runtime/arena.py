@@ -104,12 +104,24 @@ def run_layout(path: ServingPath, carried: tuple[tuple[str, ...], ...], num_quer
         last_stage += station.num_stages
         keep = path.pipeline.most_left(last_stage)
         names = carried[last_stage]
-        fields += [
-            Field(f"slot{number}.size", "int64", (slots,)),
-            Field(f"slot{number}.columns", "int64", (slots, keep)),
-            Field(f"slot{number}.scores", "float32", (slots, len(names), keep)),
-        ]
+        fields += slot_fields(number, slots, keep, len(names))
     return Layout(tuple(fields))
+
+
+def slot_fields(station: int, num_slots: int, most_kept: int, num_scores: int) -> tuple[Field, ...]:
+    """Arrays for what a station hands on.
+
+    Args:
+        station: its number.
+        num_slots: queries that lie between it and the next one.
+        most_kept: candidates of a query.
+        num_scores: models whose scores go with them.
+    """
+    return (
+        Field(f"slot{station}.size", "int64", (num_slots,)),
+        Field(f"slot{station}.columns", "int64", (num_slots, most_kept)),
+        Field(f"slot{station}.scores", "float32", (num_slots, num_scores, most_kept)),
+    )
 
 
 class Slots:

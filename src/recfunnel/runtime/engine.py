@@ -7,15 +7,14 @@ exact first-come-first-served queue. The processes stay alive between runs and b
 
 import os
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any
 
 from recfunnel.core.errors import StudyError
 from recfunnel.core.pipeline import Mapping, Path, Pipeline, Stage, Station, stage_scorers
 from recfunnel.runtime.arena import Arena, Layout, new_file, run_layout
 from recfunnel.runtime.cascade import carried_scores, needed_models
 from recfunnel.runtime.clock import now_s
-from recfunnel.runtime.crew import Crew, Member
+from recfunnel.runtime.crew import Member
+from recfunnel.runtime.crewed import Crewed
 from recfunnel.runtime.generator import END, QUERY
 from recfunnel.runtime.messages import (
     MAX_STATIONS,
@@ -29,7 +28,7 @@ from recfunnel.runtime.messages import (
     Timed,
 )
 from recfunnel.runtime.noise import disturbance, read_machine
-from recfunnel.runtime.placement import assign_cores, available_cores, cores_wanted
+from recfunnel.runtime.placement import assign_cores, cores_wanted
 from recfunnel.runtime.record import read_run, write_schedule
 from recfunnel.runtime.served import OpenLoad, ServedRun
 
@@ -39,7 +38,7 @@ _SILENCE_S = 15.0
 _GENERATOR = "generator"
 
 
-class Engine:
+class Engine(Crewed):
     """Worker processes that serve one path after another; use in a `with` block.
 
     Args:
@@ -59,39 +58,14 @@ class Engine:
         cores: tuple[int, ...] | None = None,
         patience_s: float = 180.0,
     ) -> None:
-        self.setup = setup
-        self.cores = cores or available_cores()
-        self._patience_s = patience_s
-        self._crew: Crew | None = None
+        super().__init__(setup, cores=cores, patience_s=patience_s)
         self._path: Path | None = None
         self._servers: tuple[tuple[str, ...], ...] = ()
         self._carried: tuple[tuple[str, ...], ...] = ()
         self._notes: tuple[str, ...] = ()
 
-    def __enter__(self) -> "Engine":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End all processes."""
-        self._end(kindly=True)
-
-    def _end(self, *, kindly: bool) -> None:
-        if self._crew is not None:
-            self._crew.close(kindly=kindly)
-        self._crew, self._path, self._servers = None, None, ()
-
-    @property
-    def process_ids(self) -> tuple[int, ...]:
-        """Ids of the processes that are running."""
-        return () if self._crew is None else self._crew.process_ids
+    def _forget(self) -> None:
+        self._path, self._servers = None, ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -148,7 +122,7 @@ class Engine:
         cores = assign_cores(Mapping(stations=(station,)), self.cores)[0]
         servers = tuple(_server_name(0, i) for i in range(num_servers))
         loads = [Load(models, c, num_threads) for c in cores]
-        answers = self._ask(list(zip(servers, loads, strict=True)), self._patience_s)
+        answers = self._ask(list(zip(servers, loads, strict=True)))
         self._notes = tuple(dict.fromkeys(note for answer in answers for note in answer.notes))
         return servers
 
@@ -257,22 +231,13 @@ class Engine:
             for name, own in zip(names, cores[number], strict=True):
                 commands.append((name, Load(loads[number], own, threads)))
                 roles.append((name, takes[number]))
-        answers = self._ask(commands, self._patience_s)
-        self._ask(roles, self._patience_s)
+        answers = self._ask(commands)
+        self._ask(roles)
         said = [note for answer in answers for note in answer.notes]
         if (wanted := cores_wanted(path.mapping)) > len(self.cores):
             said.append(f"servers share cores: {wanted} wanted, {len(self.cores)} there")
         self._notes = tuple(dict.fromkeys(said))
         self._path = path
-
-    def _ask(self, commands: Sequence[tuple[str, object]], timeout_s: float) -> list[Any]:
-        if self._crew is None:
-            self._crew = Crew(self.setup)
-        try:
-            return self._crew.ask(commands, timeout_s)
-        except BaseException:
-            self._end(kindly=False)
-            raise
 
 
 def _server_name(station: int, server: int) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from recfunnel.runtime.arena import Arena
 from recfunnel.runtime.clock import LONGEST_SLEEP_S, now_s
-from recfunnel.runtime.paths_messages import DONE, MAX_PARTS, NOBODY, START
+from recfunnel.runtime.paths_messages import DONE, MAX_STEPS, NOBODY, START
 from recfunnel.schedule.dispatcher import Dispatcher, Start
 from recfunnel.schedule.outcome import TICK_S
 
@@ -74,10 +74,12 @@ class Dispatching:
             elif query < len(due_s) and now_s() >= start_s + due_s[query]:
                 self._arrive(query, due_s[query])
                 query += 1
+        for number, path in self._dispatcher.waiting():  # given up, but not turned away
+            self._arena["path"][number] = path
         while self._running:  # given up; what is said late must not be heard in the next run
             self._running.pop(DONE.unpack(os.read(self._done, DONE.size))[0])
         for server in self._servers:
-            os.write(server, START.pack(NOBODY, 0, 0, 0, 0))
+            os.write(server, START.pack(NOBODY, 0, 0, 0, 0, 0))
 
     def _arrive(self, query: int, due_s: float) -> None:
         seen_s = self._ticks.now_s()
@@ -90,7 +92,7 @@ class Dispatching:
         for (server,) in DONE.iter_unpack(numbers):
             start = self._running.pop(server)
             heard_s = self._ticks.now_s()
-            self._arena["heard_s"][start.query, start.part] = heard_s
+            self._arena["heard_s"][start.query, start.station + start.part] = heard_s
             self._tell(self._dispatcher.finish(start, heard_s), heard_s)
 
     def _tell(self, starts: list[Start], now_s: float) -> None:
@@ -101,14 +103,15 @@ class Dispatching:
             now_s: the time it was given.
         """
         for start in starts:
-            assert start.num_parts <= MAX_PARTS
+            step = start.station + start.part
+            assert step < MAX_STEPS
             server = self._first_server[start.platform] + start.server
             self._running[server] = start
             self._arena["path"][start.query] = start.path
             self._arena["num_parts"][start.query] = start.num_parts
-            self._arena["told_s"][start.query, start.part] = now_s
+            self._arena["told_s"][start.query, step] = now_s
             before = sum(
                 (self._sizes[start.query] + i) // start.num_parts for i in range(start.part)
             )
-            message = START.pack(start.query, start.path, start.part, before, start.num_candidates)
-            os.write(self._servers[server], message)
+            place = (start.query, start.path, start.station, start.part)
+            os.write(self._servers[server], START.pack(*place, before, start.num_candidates))

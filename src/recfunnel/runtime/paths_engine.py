@@ -2,21 +2,20 @@
 
 Every server of a platform is a process of its own that holds the models of all paths that run
 there. One more process lets queries arrive and drives the dispatcher, the very object that the
-simulator drives. A path has one station here: all its stages run in one server.
+simulator drives. What a station keeps of a query waits in shared memory for the next one.
 """
 
 import os
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Any
+
+import numpy as np
 
 from recfunnel.core.errors import StudyError
-from recfunnel.core.pipeline import Mapping, Path, Pipeline, Station
+from recfunnel.core.pipeline import Mapping
 from recfunnel.core.servable import PathMenu
 from recfunnel.runtime.arena import Arena, new_file
-from recfunnel.runtime.cascade import needed_models
 from recfunnel.runtime.clock import now_s
 from recfunnel.runtime.crew import Crew, Member
+from recfunnel.runtime.crewed import Crewed
 from recfunnel.runtime.messages import MAX_SERVERS, Done, Load, ServingSetup
 from recfunnel.runtime.noise import disturbance, read_machine
 from recfunnel.runtime.paths_messages import Dispatch, ServePaths, TakePaths, TakePolicy
@@ -27,7 +26,13 @@ from recfunnel.runtime.paths_run import (
     read_paths_run,
     write_load,
 )
-from recfunnel.runtime.placement import assign_cores, available_cores, cores_wanted
+from recfunnel.runtime.paths_stations import (
+    executable_path,
+    models_on,
+    most_handed_on,
+    platform_stations,
+)
+from recfunnel.runtime.placement import assign_cores, cores_wanted
 from recfunnel.schedule.base import Conditions, SchedulerSpec
 
 _SILENCE_S = 15.0
@@ -36,7 +41,7 @@ _SILENCE_S = 15.0
 _DISPATCHER = "dispatcher"
 
 
-class PathsEngine:
+class PathsEngine(Crewed):
     """Worker processes that serve the paths of a menu; use in a `with` block.
 
     Args:
@@ -56,28 +61,13 @@ class PathsEngine:
         cores: tuple[int, ...] | None = None,
         patience_s: float = 180.0,
     ) -> None:
-        self.setup = setup
-        self.cores = cores or available_cores()
-        self._patience_s = patience_s
-        self._crew: Crew | None = None
+        super().__init__(setup, cores=cores, patience_s=patience_s)
         self._menu: PathMenu | None = None
         self._servers: tuple[str, ...] = ()
         self._notes: tuple[str, ...] = ()
 
-    def __enter__(self) -> "PathsEngine":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End all processes."""
-        self._end(kindly=True)
+    def _forget(self) -> None:
+        self._menu, self._servers = None, ()
 
     def prepare(self, menu: PathMenu) -> None:
         """Load and warm up, in every server, the models of all paths of its platform.
@@ -88,8 +78,8 @@ class PathsEngine:
             StorageError: a model's folder is missing or damaged.
             WorkerError: a process died or did not answer in time.
         """
-        paths = [_executable(menu, number) for number in range(len(menu))]
-        stations = _platform_stations(menu, paths)
+        paths = tuple(executable_path(menu, number) for number in range(len(menu)))
+        stations = platform_stations(menu, paths)
         cores = assign_cores(Mapping(stations=stations), self.cores)
         if sum(map(len, cores)) > MAX_SERVERS:
             raise StudyError(
@@ -100,16 +90,11 @@ class PathsEngine:
         commands: list[tuple[str, object]] = [(_DISPATCHER, Load((), self.cores, 1))]
         roles: list[tuple[str, object]] = []
         for station, own_cores in zip(stations, cores, strict=True):
-            here = [path.mapping.stations[0].platform == station.platform for path in paths]
-            models = self._models([p for p, is_here in zip(paths, here, strict=True) if is_here])
-            pipelines: list[Pipeline | None] = [
-                path.pipeline if is_here else None
-                for path, is_here in zip(paths, here, strict=True)
-            ]
+            models = models_on(station.platform, paths, self.setup)
             for number, core in enumerate(own_cores):
                 name = f"{station.platform} server {number}"
                 commands.append((name, Load(models, core, station.num_threads)))
-                roles.append((name, TakePaths(tuple(pipelines))))
+                roles.append((name, TakePaths(paths, station.platform)))
         answers = self._ask(commands)
         self._ask(roles)
         said = [note for answer in answers for note in answer.notes]
@@ -161,8 +146,10 @@ class PathsEngine:
         drain_s: float,
     ) -> PathsRun:
         crew.ask([(_DISPATCHER, TakePolicy(menu, scheduler, conditions))], self._patience_s)
-        num_out = max(path.path.pipeline.num_out for path in menu.paths if path.path is not None)
-        layout = paths_layout(len(load), num_out)
+        paths = [executable_path(menu, number) for number in range(len(menu))]
+        num_out = max(path.pipeline.num_out for path in paths)
+        most = most_handed_on(paths, self.setup.score_inputs)
+        layout = paths_layout(len(load), num_out, *most)
         descriptor = new_file(layout)
         try:
             arena = Arena(layout, descriptor)
@@ -177,7 +164,9 @@ class PathsEngine:
             os.close(descriptor)
         said = self._wait(crew, dispatcher, servers, end_s)
         after = read_machine(crew.process_ids)
-        return read_paths_run(arena, load, disturbance(before, after), self._notes + said)
+        num_stations = np.array([len(path.mapping.stations) for path in paths])
+        disturbed = disturbance(before, after)
+        return read_paths_run(arena, load, num_stations, disturbed, self._notes + said)
 
     def _wait(
         self, crew: Crew, dispatcher: Member, servers: list[Member], end_s: float
@@ -187,68 +176,3 @@ class PathsEngine:
         crew.gather(late, max(0.0, end_s - now_s()) + _SILENCE_S)
         done: Done = found[dispatcher.name]
         return done.notes
-
-    def _models(self, paths: Sequence[Path]) -> tuple[tuple[str, str], ...]:
-        """(model, runtime) of what paths call, inputs first."""
-        found: dict[str, str] = {}
-        for path in paths:
-            runtimes = dict(path.runtimes)
-            for name in needed_models(path.pipeline.models, self.setup.score_inputs):
-                runtime = runtimes.get(name, self.setup.first_runtime)
-                if found.setdefault(name, runtime) != runtime:
-                    raise StudyError(
-                        f"model {name!r} runs on {found[name]!r} in one path and on {runtime!r} "
-                        "in another of the same platform; store it under two names"
-                    )
-        return tuple(found.items())
-
-    def _ask(self, commands: Sequence[tuple[str, object]]) -> list[Any]:
-        if self._crew is None:
-            self._crew = Crew(self.setup)
-        try:
-            return self._crew.ask(commands, self._patience_s)
-        except BaseException:
-            self._end(kindly=False)
-            raise
-
-    def _end(self, *, kindly: bool) -> None:
-        if self._crew is not None:
-            self._crew.close(kindly=kindly)
-        self._crew, self._menu, self._servers = None, None, ()
-
-
-def _executable(menu: PathMenu, number: int) -> Path:
-    servable = menu.paths[number]
-    if servable.path is None:
-        raise StudyError(f"{servable.name!r} says nothing of what is executed; give its path")
-    if len(servable.path.mapping.stations) != 1 or len(servable.stations) != 1:
-        raise StudyError(
-            f"{servable.name!r} has {len(servable.path.mapping.stations)} stations; several paths "
-            "are executed side by side only where each has one"
-        )
-    own, known = servable.path.mapping.stations[0], servable.stations[0]
-    if (own.platform, own.num_servers) != (known.platform, known.num_servers):
-        raise StudyError(
-            f"{servable.name!r} is executed by {own.num_servers} servers on {own.platform!r} but "
-            f"profiled for {known.num_servers} on {known.platform!r}"
-        )
-    return servable.path
-
-
-def _platform_stations(menu: PathMenu, paths: Sequence[Path]) -> tuple[Station, ...]:
-    """One station for each platform, in the menu's order."""
-    found: dict[str, Station] = {}
-    for path in paths:
-        station = path.mapping.stations[0]
-        own = Station(
-            platform=station.platform,
-            num_stages=1,
-            num_servers=station.num_servers,
-            num_threads=station.num_threads,
-        )
-        if found.setdefault(station.platform, own) != own:
-            raise StudyError(
-                f"paths on {station.platform!r} use {own.num_threads} and "
-                f"{found[station.platform].num_threads} threads a server; state one number"
-            )
-    return tuple(found[name] for name in menu.num_servers)

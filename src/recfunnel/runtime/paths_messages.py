@@ -6,13 +6,13 @@ A pipe to each server carries starts, one pipe back carries who is done.
 import struct
 from dataclasses import dataclass
 
-from recfunnel.core.pipeline import Pipeline
+from recfunnel.core.pipeline import Path
 from recfunnel.core.servable import PathMenu
 from recfunnel.runtime.arena import Layout
 from recfunnel.schedule.base import Conditions, SchedulerSpec
 
-START = struct.Struct("<qiiii")
-"""A start as it travels: query, path, part, first candidate of the part, candidates of the part."""
+START = struct.Struct("<qiiiii")
+"""A start as it travels: query, path, station, part, first candidate of the part, how many."""
 
 DONE = struct.Struct("<q")
 """Number of the server that is done."""
@@ -20,19 +20,22 @@ DONE = struct.Struct("<q")
 NOBODY = -1
 """In place of a query: no other follows."""
 
-MAX_PARTS = 8
-"""Most parts a query may be cut into."""
+MAX_STEPS = 8
+"""Most stations of a path, and most parts a query may be cut into. Only on paths of one station are
+there parts, so that station + part numbers the steps of any query."""
 
 
 @dataclass(frozen=True, slots=True)
 class TakePaths:
-    """Become a server of several paths.
+    """Become a server of one platform: of every station that paths have there.
 
     Args:
-        pipelines: of every path of the menu; None for those that run on other platforms.
+        paths: of the menu, all of them.
+        platform: whose stations are served.
     """
 
-    pipelines: tuple[Pipeline | None, ...]
+    paths: tuple[Path, ...]
+    platform: str
 
 
 @dataclass(frozen=True, slots=True)

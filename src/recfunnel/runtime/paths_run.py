@@ -1,6 +1,6 @@
 """What an engine of several paths is asked, what really happened, and the memory between.
 
-Letters: N queries, P parts at most, K items answered at most.
+Letters: N queries, P paths, K items answered at most.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from recfunnel.core.arrays import DoubleArray, IntArray
 from recfunnel.core.errors import InvalidInput
 from recfunnel.core.workload import check_times
-from recfunnel.runtime.arena import Arena, Field, Layout
+from recfunnel.runtime.arena import Arena, Field, Layout, slot_fields
 from recfunnel.runtime.clock import now_s
 from recfunnel.runtime.noise import LATE_LIMIT_S, Disturbance
-from recfunnel.runtime.paths_messages import MAX_PARTS
+from recfunnel.runtime.paths_messages import MAX_STEPS
 from recfunnel.schedule.outcome import Events, Outcome
 
 _LEAD_S = 0.1
@@ -80,16 +80,19 @@ class PathsRun:
         return self.disturbance.polluted or late
 
 
-def paths_layout(num_queries: int, num_out: int) -> Layout:
+def paths_layout(num_queries: int, num_out: int, most_kept: int, most_scores: int) -> Layout:
     """What one run shares.
 
     Args:
         num_queries: N.
         num_out: K.
+        most_kept: candidates that any station hands on; 0 where all paths have one station.
+        most_scores: models whose scores go with them.
     """
-    parts = (num_queries, MAX_PARTS)
+    steps = (num_queries, MAX_STEPS)
     return Layout(
         (
+            *slot_fields(0, num_queries, most_kept, most_scores),
             Field("give_up_s", "float64", (1,)),
             Field("start_s", "float64", (1,)),
             Field("arrival_s", "float64", (num_queries,)),
@@ -99,12 +102,12 @@ def paths_layout(num_queries: int, num_out: int) -> Layout:
             Field("num_parts", "int64", (num_queries,)),
             Field("seen_s", "float64", (num_queries,)),
             Field("decision_s", "float64", (num_queries,)),
-            Field("told_s", "float64", parts),
-            Field("heard_s", "float64", parts),
-            Field("begin_s", "float64", parts),
-            Field("finish_s", "float64", parts),
-            Field("answer", "int32", (*parts, num_out)),
-            Field("score", "float32", (*parts, num_out)),
+            Field("told_s", "float64", steps),
+            Field("heard_s", "float64", steps),
+            Field("begin_s", "float64", steps),
+            Field("finish_s", "float64", steps),
+            Field("answer", "int32", (*steps, num_out)),
+            Field("score", "float32", (*steps, num_out)),
         )
     )
 
@@ -135,29 +138,35 @@ def write_load(arena: Arena, load: SizedLoad, drain_s: float) -> float:
 
 
 def read_paths_run(
-    arena: Arena, load: SizedLoad, disturbed: Disturbance, notes: tuple[str, ...]
+    arena: Arena,
+    load: SizedLoad,
+    num_stations: IntArray,
+    disturbed: Disturbance,
+    notes: tuple[str, ...],
 ) -> PathsRun:
     """What happened.
 
     Args:
         arena: of the run, when all processes are done with it.
         load: that was served.
+        num_stations: (P,), of each path.
         disturbed: the machine meanwhile.
         notes: what could not be had.
 
     Returns:
         The run; queries that were not answered before it was given up have infinite latency.
     """
-    num_parts = arena["num_parts"].copy()
-    wanted = np.arange(MAX_PARTS) < num_parts[:, np.newaxis]
+    num_parts, path = arena["num_parts"].copy(), arena["path"].copy()
+    num_steps = np.where(path >= 0, np.maximum(num_parts, num_stations[path]), 1)
+    wanted = np.arange(MAX_STEPS) < num_steps[:, np.newaxis]
     finish_s = np.where(wanted, arena["finish_s"], -np.inf)
     ends_s = finish_s.max(axis=1) - arena["start_s"][0]
-    answered = ~np.isnan(ends_s) & (arena["path"] >= 0)
+    answered = ~np.isnan(ends_s) & (path >= 0)
     work_s = np.nansum(np.where(wanted, arena["finish_s"] - arena["begin_s"], 0.0), axis=1)
     outcome = Outcome(
         arrival_s=load.arrival_s,
         num_candidates=load.num_candidates,
-        path=arena["path"].copy(),
+        path=path,
         latency_s=np.where(answered, ends_s - load.arrival_s, np.inf),
         work_s=work_s,
         num_parts=num_parts,

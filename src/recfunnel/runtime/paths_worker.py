@@ -11,6 +11,7 @@ from recfunnel.runtime.messages import MAX_STATIONS
 from recfunnel.runtime.paths_dispatch import Dispatching
 from recfunnel.runtime.paths_messages import ServePaths, TakePaths, TakePolicy
 from recfunnel.runtime.paths_server import PathsServer, done_sender, sized, start_receiver
+from recfunnel.runtime.paths_stations import handed_on_scores, stages_on
 from recfunnel.runtime.runner import quickest
 from recfunnel.runtime.server import stored_question
 from recfunnel.schedule.dispatcher import Dispatcher
@@ -24,19 +25,24 @@ def take_paths(
     models: Mapping[str, LoadedModel],
     score_inputs: Mapping[str, tuple[str, ...]],
 ) -> PathsServer:
-    """Become a server; every path is run a few times, so that none is cold."""
+    """Become a server; every path that begins here is run a few times, so that none is cold."""
 
-    def runner_of(pipeline: Pipeline) -> StageRunner:
+    def runner_of(pipeline: Pipeline, stages: range) -> StageRunner:
         cascade = Cascade(pipeline, models, len(queries.items), score_inputs)
-        return quickest(OneByOne(cascade, range(len(pipeline.stages))))
+        return quickest(OneByOne(cascade, stages))
 
-    runners = tuple(None if p is None else runner_of(p) for p in command.pipelines)
-    for pipeline, runner in zip(command.pipelines, runners, strict=True):
-        if pipeline is not None and runner is not None:
+    runners: dict[tuple[int, int], StageRunner] = {}
+    for number, path in enumerate(command.paths):
+        for station, stages in stages_on(path, command.platform).items():
+            runners[number, station] = runner_of(path.pipeline, stages)
+    for (number, station), runner in runners.items():
+        if station == 0:
+            pipeline = command.paths[number].pipeline
             for row in range(_REHEARSALS):
                 question = stored_question(queries, row % len(queries))
                 runner.run(sized(question, pipeline, pipeline.stages[0].num_in), None)
-    return PathsServer(queries, command.pipelines, runners)
+    handed_on = handed_on_scores(command.paths, score_inputs)
+    return PathsServer(queries, tuple(path.pipeline for path in command.paths), runners, handed_on)
 
 
 def serve_paths(

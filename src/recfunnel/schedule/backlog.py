@@ -57,6 +57,10 @@ class Backlog(Generic[T]):
         self._waiting_s = self._waiting_s - service_s if self._waiting else 0.0
         return item
 
+    def waiting(self) -> list[T]:
+        """All that wait, the longest first."""
+        return [item for item, _ in self._waiting]
+
     def start(self, now_s: float, service_s: float) -> int:
         """Give work to the idle server of lowest number; which one that is."""
         server = heapq.heappop(self.idle)

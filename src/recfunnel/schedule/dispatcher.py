@@ -167,6 +167,10 @@ class Dispatcher:
             begun for platform in dict.fromkeys(woken) for begun in self._serve(platform, now_s)
         ]
 
+    def waiting(self) -> list[tuple[int, int]]:
+        """(query, path) of all that wait, each on the path it was last given."""
+        return [(own.number, own.path) for queue in self._queues for own in queue.waiting()]
+
     def _hand_on(self, own: _Query) -> int:
         """Let a query wait for its next station; where that is."""
         own.station, own.parts_left = own.station + 1, 1

@@ -82,7 +82,8 @@ class Events:
 
     Args:
         seen_s: float64 (N,), when the dispatcher learned of each query; nan where it never did.
-        service_s: float64 (N, M), from starting each part of a query until it was known to be done.
+        service_s: float64 (N, M), from starting a query's station or part until it was known to be
+            done; entry station + part, of which one is 0.
     """
 
     seen_s: DoubleArray

@@ -86,7 +86,7 @@ def replay_paths(
     recorded = events.service_s.tolist()
 
     def takes_s(start: Start) -> float:
-        service_s: float = recorded[start.query][start.part]
+        service_s: float = recorded[start.query][start.station + start.part]
         return service_s
 
     run = _Run(Dispatcher(menu, policy, deadline_s), num_candidates, due_s, takes_s)
