@@ -1,6 +1,7 @@
 """Area and power of a chip, component by component."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -165,8 +166,9 @@ def macro_area_um2(macro_bytes: int) -> Quantity:
     for size, block in blocks.MACROS.items():
         if size == macro_bytes:
             return exact(block.area_um2, "memory compiler", "RecPipe, GF 12LP")
-    points = [(size, block.area_um2) for size, block in blocks.MACROS.items()]
-    points += [(size, CALIBRATION * area) for size, area in CACTI_MACROS_UM2]
+    published = ((size, block.area_um2) for size, block in blocks.MACROS.items())
+    larger = ((size, CALIBRATION * area) for size, area in CACTI_MACROS_UM2)
+    points = [*published, *larger]
     return banded(_on_line(macro_bytes, points), "CACTI", "between published macros and CACTI's")
 
 
@@ -179,7 +181,7 @@ def macro_power_w(macro_bytes: int) -> Quantity:
     return banded(_on_line(macro_bytes, points), "assumed", "on the line through published macros")
 
 
-def _on_line(size: int, points: list[tuple[int, float]]) -> float:
+def _on_line(size: int, points: Sequence[tuple[int, float]]) -> float:
     """Between two neighbours on logarithmic scales; beyond the ends, on the last line."""
     sizes, values = np.log(np.array(points, np.float64)).T
     place = int(np.clip(np.searchsorted(sizes, np.log(size)) - 1, 0, sizes.size - 2))
