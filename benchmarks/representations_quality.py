@@ -200,10 +200,21 @@ def comparisons(
 ) -> dict[str, RepeatedComparison]:
     """A variant against the table, and against its controls."""
     against = dict.fromkeys((REFERENCE, *world.controls.get(name, ())))
-    values = {other: np.stack([one.values for one in judged[other]]) for other in (name, *against)}
+    values = {
+        other: same_length([one.values for one in judged[other]]) for other in (name, *against)
+    }
     return {
         other: compare_repeats(values[other], values[name]) for other in against if other != name
     }
+
+
+def same_length(of_seeds: list[np.ndarray]) -> np.ndarray:
+    """(S, J) of each seed's queries: a few users have nothing to rank for in one split or another.
+
+    Seeds have queries of their own, so which few are left out does not matter.
+    """
+    num_queries = min(values.size for values in of_seeds)
+    return np.stack([values[:num_queries] for values in of_seeds])
 
 
 def show(result: WorldResult) -> None:
