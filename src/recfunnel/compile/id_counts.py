@@ -15,7 +15,7 @@ from recfunnel.core.arrays import IntArray, Ragged
 from recfunnel.core.computed import AnyComputed
 from recfunnel.core.errors import StorageError
 from recfunnel.core.features import Features
-from recfunnel.core.graph import Lookup, Pool, RankingGraph
+from recfunnel.core.graph import Lookup, Pool, RankingGraph, RowSum
 
 ID_COUNTS_FILE = "id_counts.npz"
 """Where a finished model's folder keeps the counts of a window; absent when none was counted."""
@@ -46,6 +46,8 @@ def count_ids(
     found: dict[str, list[IntArray]] = {table.name: [] for table in graph.computed}
     queries = np.arange(len(context))
     for op in graph.nodes:
+        if isinstance(op, RowSum) and op.table in found:
+            found[op.table].append(_listed(context.multi_valued[op.list_column], queries[:, None]))
         if not isinstance(op, Lookup | Pool) or op.table not in found:
             continue
         features = context if op.side == "context" else items
@@ -57,6 +59,52 @@ def count_ids(
         else:
             found[op.table].append(_listed(features.multi_valued[op.column], rows))
     return {name: _counted(pairs) for name, pairs in found.items()}
+
+
+def count_interactions(
+    graph: RankingGraph,
+    context: Features,
+    items: Features,
+    context_rows: IntArray,
+    item_rows: IntArray,
+) -> dict[str, tuple[IntArray, IntArray]]:
+    """Count the ids that a log of interactions reads rows of computed tables by.
+
+    For a hot store that is chosen before there is a log of queries: an id counts once for each
+    interaction whose context or item has it, once more for each further feature.
+
+    Args:
+        graph: of a trained model.
+        context: U rows.
+        items: I rows.
+        context_rows: (N,), rows of `context`, one an interaction.
+        item_rows: (N,), rows of `items`.
+
+    Returns:
+        Counts of each computed table.
+    """
+    times = {
+        "context": np.bincount(context_rows, minlength=len(context)),
+        "candidate": np.bincount(item_rows, minlength=len(items)),
+    }
+    totals = {t.name: np.zeros(t.num_ids, np.int64) for t in graph.computed}
+    for op in graph.nodes:
+        if isinstance(op, RowSum) and op.table in totals:
+            _add_lists(totals[op.table], context.multi_valued[op.list_column], times["context"])
+        if not isinstance(op, Lookup | Pool) or op.table not in totals:
+            continue
+        features = context if op.side == "context" else items
+        if isinstance(op, Pool):
+            _add_lists(totals[op.table], features.multi_valued[op.column], times[op.side])
+        else:
+            np.add.at(totals[op.table], features.categorical[:, op.column], times[op.side])
+    read = {name: np.flatnonzero(total) for name, total in totals.items()}
+    return {name: (ids, totals[name][ids]) for name, ids in read.items()}
+
+
+def _add_lists(total: IntArray, lists: Ragged, times: IntArray) -> None:
+    """Add each listed id as often as its row was read."""
+    np.add.at(total, lists.values, times[lists.row_ids()])
 
 
 def _listed(lists: Ragged, rows: IntArray) -> IntArray:

@@ -136,7 +136,8 @@ def _with_hot_rows(
         raise ModelError(
             f"{stored.name!r} is to keep {form.hot_store_bytes} bytes of frequent rows, but its "
             f"folder has no {ID_COUNTS_FILE}; count a window of queries with "
-            "recfunnel.compile.id_counts, or set hot_store_bytes to 0"
+            "recfunnel.compile.id_counts, let recfunnel train count the training rows, or set "
+            "hot_store_bytes to 0"
         )
     kept = {table.name for table in program.listing.computed}
     tables = {table.name: table for table in stored.graph.computed if table.name in kept}

@@ -8,13 +8,15 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
+from recfunnel.compile.id_counts import count_interactions, save_id_counts
 from recfunnel.core.dataset import Dataset, QuerySet, load_dataset, save_dataset
 from recfunnel.core.errors import StudyError
+from recfunnel.core.graph import GRAPH_FILE, RankingGraph
 from recfunnel.core.model import ScoreTable
 from recfunnel.core.pipeline import base_name
 from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.seeds import rng_for
-from recfunnel.core.storage import FORMAT_VERSION, content_hash
+from recfunnel.core.storage import FORMAT_VERSION, content_hash, read_json
 from recfunnel.quality.score import score_queries
 from recfunnel.quality.tables import load_scores, save_scores
 from recfunnel.runtime.base import remarks_of
@@ -104,6 +106,23 @@ class Steps:
                     progress=self.progress,
                 )
             shutil.rmtree(work, ignore_errors=True)
+        for name in self._with_inputs(only):
+            self._count_ids(name, dataset)
+
+    def _count_ids(self, name: str, dataset: Dataset) -> None:
+        """Count the ids of the training rows where a model computes tables: for hot stores."""
+        folder, key = self.models_folder / name, content_hash([self.model_key(name), "training"])
+        if self.folder.is_done(f"count.{name}", key) or not (folder / GRAPH_FILE).exists():
+            return
+        graph = read_json(folder / GRAPH_FILE, RankingGraph)
+        if not graph.computed:
+            return
+        with self.folder.doing(f"count.{name}", key):
+            rows = dataset.train
+            counts = count_interactions(
+                graph, dataset.context, dataset.items, rows.context_rows, rows.item_rows
+            )
+            save_id_counts(folder, counts)
 
     def _with_inputs(self, only: tuple[str, ...]) -> tuple[str, ...]:
         """All names in fitting order, or only some with what they read."""
