@@ -136,6 +136,8 @@ class Machine {
   void given(const Instruction& step, const Call& call, const Block& block, float* out) const;
   void pool_items(const Instruction& step, Workspace& own, const Call& call, const Block& block,
                   float* out) const;
+  const std::int64_t* listed_rows(const Instruction& step, const Call& call, const Lists& lists,
+                                  std::int64_t row, std::int64_t place) const;
   // The list of a row; its ids are those made for `place` where the table is computed.
   void pool_one(const Instruction& step, Workspace& own, const Call& call, const Lists& lists,
                 std::int64_t row, std::int64_t place, float* out) const;

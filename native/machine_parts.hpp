@@ -69,6 +69,7 @@ class Stopwatch {
 struct Machine::Workspace {
   struct RowSums {
     std::vector<float> weights;     // of the listed ids
+    const std::int64_t* rows = nullptr;  // of the table, one a listed id
     AlignedVector<float> all;       // sums over whole rows, where that is faster than picking
     bool whole = false;
   };

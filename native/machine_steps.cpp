@@ -293,15 +293,20 @@ void Machine::pool_items(const Instruction& step, Workspace& own, const Call& ca
   }
 }
 
+// Where the rows that a list reads begin: its ids, or the numbers of the rows made for them.
+const std::int64_t* Machine::listed_rows(const Instruction& step, const Call& call,
+                                         const Lists& lists, std::int64_t row,
+                                         std::int64_t place) const {
+  if (step.computed == kNone) return lists.values + lists.offsets[row];
+  return call.made->numbers(step.computed) + call.made->starts(step.computed)[place];
+}
+
 void Machine::pool_one(const Instruction& step, Workspace& own, const Call& call,
                        const Lists& lists, std::int64_t row, std::int64_t place,
                        float* out) const {
   const std::int64_t start = lists.offsets[row], count = lists.offsets[row + 1] - start;
   const float* weights = lists.weights == nullptr ? own.ones_for(count) : lists.weights + start;
-  const std::int64_t* rows = lists.values + start;
-  if (step.computed != kNone) {
-    rows = call.made->numbers(step.computed) + call.made->starts(step.computed)[place];
-  }
+  const std::int64_t* rows = listed_rows(step, call, lists, row, place);
   program_->kernels().pool(table_of(step, call), rows, weights, count, out);
   if (step.norm == Norm::kSum) return;
   double size = 0;
@@ -318,12 +323,15 @@ void Machine::pool_one(const Instruction& step, Workspace& own, const Call& call
 void Machine::prepare_row_sums(Workspace& own, const Call& call, std::int64_t query) const {
   for (std::size_t number = 0; number < row_sums_.size(); ++number) {
     const Instruction& step = *row_sums_[number];
-    const Table& table = program_->table_at(step.table);
+    const Table& table = table_of(step, call);
     const Lists& lists = call.context->lists[step.list];
-    check_list(lists, query, table.num_rows,
-               ListedFeature{program_->context().multi_valued, step.list});
+    if (step.computed == kNone) {  // made rows were looked at when they were made
+      check_list(lists, query, table.num_rows,
+                 ListedFeature{program_->context().multi_valued, step.list});
+    }
     const std::int64_t start = lists.offsets[query], count = lists.offsets[query + 1] - start;
     Workspace::RowSums& sums = own.row_sums[number];
+    sums.rows = listed_rows(step, call, lists, query, query);
     if (lists.weights != nullptr) {
       sums.weights.assign(lists.weights + start, lists.weights + start + count);
     } else {
@@ -338,8 +346,7 @@ void Machine::prepare_row_sums(Workspace& own, const Call& call, std::int64_t qu
     sums.whole = call.num_candidates * kPickCost >= table.dim;
     if (!sums.whole) continue;
     sums.all.resize(static_cast<std::size_t>(table.dim));
-    program_->kernels().pool(table, lists.values + start, sums.weights.data(), count,
-                             sums.all.data());
+    program_->kernels().pool(table, sums.rows, sums.weights.data(), count, sums.all.data());
   }
 }
 
@@ -353,12 +360,10 @@ void Machine::row_sum(const Instruction& step, const Workspace& once, const Call
     for (int lane = 0; lane < block.lanes; ++lane) out[lane] = sums.all[ids[lane]];
     return;
   }
-  const Table& table = program_->table_at(step.table);
-  const Lists& lists = call.context->lists[step.list];
+  const Table& table = table_of(step, call);
   std::fill_n(out, block.lanes, 0.0f);
-  const std::int64_t* listed = lists.values + lists.offsets[block.query];
   for (std::size_t i = 0; i < sums.weights.size(); ++i) {
-    const auto* row = reinterpret_cast<const float*>(table.data + listed[i] * table.row_bytes);
+    const auto* row = reinterpret_cast<const float*>(table.data + sums.rows[i] * table.row_bytes);
     for (int lane = 0; lane < block.lanes; ++lane) out[lane] += sums.weights[i] * row[ids[lane]];
   }
 }

@@ -112,9 +112,8 @@ const Program::Computed* Program::computed_at(std::int32_t index) const {
   return place == computed_.end() ? nullptr : &place->second;
 }
 
-std::int32_t Program::computed_input(const Instruction& step, bool listed) {
-  if (!computed_.contains(step.table)) return kNone;
-  const ComputedInput wanted{step.table, step.column, step.out.per_block, listed};
+std::int32_t Program::computed_input(const ComputedInput& wanted) {
+  if (!computed_.contains(wanted.table)) return kNone;
   for (std::size_t i = 0; i < computed_inputs_.size(); ++i) {
     const ComputedInput& known = computed_inputs_[i];
     if (known.table == wanted.table && known.column == wanted.column &&

@@ -78,7 +78,7 @@ struct Instruction {
   std::vector<std::int32_t> columns;  // Dense
   std::vector<Run> runs;              // Dense: the same columns, neighbours together
   std::int32_t id_slot = kNone;  // block Lookup and RowSum: place in the block's buffer of ids
-  std::int32_t computed = kNone;  // Lookup and Pool of a computed table: its input
+  std::int32_t computed = kNone;  // Lookup, Pool and RowSum of a computed table: its input
 };
 
 // Ids that look up rows of a computed table: a feature of one side.
@@ -200,7 +200,7 @@ class Program {
   std::int32_t packed_cross(const std::string& name, int num_x, int num_y);
   std::int32_t new_slot(const std::string& name, int num_outputs, int num_inputs, Precision);
   std::int32_t id_slot(int column);
-  std::int32_t computed_input(const Instruction& step, bool listed);
+  std::int32_t computed_input(const ComputedInput& wanted);  // kNone for a stored table
 
   const Kernels* kernels_;
   std::int32_t query_rows_, block_rows_;

@@ -31,7 +31,7 @@ void Program::lookup(Tile out, int column, const std::string& table) {
   made.column = column;
   require(column >= 0, "lookup reads a column before the first");
   require_width(out.width, tables_[made.table].dim, "a looked-up row");
-  made.computed = computed_input(made, false);
+  made.computed = computed_input({made.table, column, out.per_block, false});
   if (out.per_block && made.computed == kNone) made.id_slot = id_slot(column);
   push(std::move(made));
 }
@@ -43,7 +43,7 @@ void Program::pool(Tile out, int column, const std::string& table, const std::st
   made.column = column;
   require(column >= 0, "pool reads a column before the first");
   require_width(out.width, tables_[made.table].dim, "a pooled row");
-  made.computed = computed_input(made, true);
+  made.computed = computed_input({made.table, column, out.per_block, true});
   push(std::move(made));
 }
 
@@ -57,9 +57,9 @@ void Program::row_sum(Tile out, int list_column, int id_column, const std::strin
   require(out.per_block && list_column >= 0 && id_column >= 0,
           "row_sum runs for blocks, on columns from 0");
   require(tables_[made.table].storage == Storage::kFloat32, "row_sum reads a float32 table");
-  require(!computed_.contains(made.table), "row_sum reads a stored table, not a computed one");
   require(made.scale == kNone || vector_size(made.scale) > 0, "row_sum's weighting is empty");
   require_width(out.width, 1, "a row sum");
+  made.computed = computed_input({made.table, list_column, false, true});
   made.id_slot = id_slot(id_column);
   push(std::move(made));
 }

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from compile_world import NUM_IDS, SCHEMA, RandomGraph
+from compile_world import SCHEMA, RandomGraph
 from native_machine_world import World, assert_close, each_isa, with_id
 from recfunnel.compile.budget import NO_LIMIT, Budget
 from recfunnel.compile.lower import lower
@@ -22,7 +22,16 @@ from recfunnel.core.codes import MultiplyShift
 from recfunnel.core.computed import Decoded, DecoderLayer, HashedRows, QuotientRemainder
 from recfunnel.core.errors import DataError, InvalidInput, ModelError
 from recfunnel.core.features import FeatureSchema
-from recfunnel.core.graph import AnyOp, Concat, Linear, Lookup, Pool, RankingGraph, RowSum
+from recfunnel.core.graph import (
+    AnyOp,
+    Concat,
+    Linear,
+    Lookup,
+    Pool,
+    RankingGraph,
+    RowSum,
+    Sum,
+)
 from recfunnel.runtime import _native
 from recfunnel.runtime.native_machine import MachineOptions, NativeMachine
 from recfunnel.runtime.native_tables import NativeRows
@@ -122,7 +131,6 @@ def test_scores_are_what_the_graph_means(seed: int, num_candidates: int) -> None
     made = RandomGraph(seed, 10, computed=True)
     names = made.graph.computed_by_name
     assume(names)
-    assume(not any(isinstance(op, RowSum) and op.table in names for op in made.graph.nodes))
     world = World(made.graph, made.parameters, seed=seed, num_candidates=num_candidates)
     scores = world.machine().score(world.context, world.candidates, world.given)
     assert_close(scores, world.expected(world.candidates))
@@ -279,10 +287,50 @@ def test_an_index_that_names_other_rows_is_refused() -> None:
         NativeMachine("model", Program(program.listing, short), WORLD.items)
 
 
-def test_sums_of_computed_rows_are_refused_with_a_remedy() -> None:
-    table = HashedRows(name="t", num_ids=NUM_IDS, dim=NUM_IDS, table="few")
-    graph = RankingGraph(
-        nodes=(RowSum(list_column=0, id_column=0, table="t"),), score_of=0, computed=(table,)
-    )
-    with pytest.raises(ModelError, match=r"'t' would be computed; .* store it whole"):
-        lower(graph, {"few": np.ones((3, NUM_IDS), np.float32)}, SCHEMA)
+class RowSumWorld(World):
+    """Listed rows of a computed table are summed, and read at the candidates' ids.
+
+    The same list is pooled as well: its rows are made once.
+    """
+
+    def __init__(self, num_candidates: int) -> None:
+        rng = np.random.default_rng(1)
+        table = HashedRows(name="t", num_ids=MANY, dim=MANY, table="few")
+        sums = RowSum(list_column=0, id_column=1, table="t", weighting="counts_as")
+        pooled = Pool(side="context", column=0, table="t")
+        nodes = (sums, pooled, Linear(x_of=1, weight="layer"), Sum(terms_of=(0, 2)))
+        graph = RankingGraph(nodes=nodes, score_of=3, computed=(table,))
+        arrays = {
+            "few": rng.normal(size=(40, MANY)),
+            "counts_as": np.array([0.3, 1.0, 1.5]),
+            "layer": rng.normal(size=(1, MANY)) / MANY,
+        }
+        super().__init__(
+            graph,
+            {name: array.astype(np.float32) for name, array in arrays.items()},
+            seed=2,
+            num_items=200,
+            num_candidates=num_candidates,
+            schema=WIDE_SCHEMA,
+        )
+
+
+@each_isa
+@pytest.mark.parametrize("num_candidates", [1, 60, 600])
+def test_sums_of_computed_rows_are_the_same_picked_or_whole(isa: str, num_candidates: int) -> None:
+    world = RowSumWorld(num_candidates)
+    assert world.context.multi_valued[0].values.size > 3
+    for num_threads in (1, 2):
+        machine = world.machine(isa=isa, num_threads=num_threads)
+        scores = machine.score(world.context, world.candidates)
+        assert_close(scores, world.expected(world.candidates))
+
+
+def test_a_listed_id_outside_a_table_that_is_summed_is_refused() -> None:
+    world = RowSumWorld(5)
+    lists = world.context.multi_valued[0]
+    values = lists.values.copy()
+    values[0] = MANY
+    wrong = replace(world.context, multi_valued=(replace(lists, values=values),))
+    with pytest.raises(DataError, match=r"'context.multi_valued0' has id 3000"):
+        world.machine().score(wrong, world.candidates)

@@ -103,7 +103,6 @@ def lower(
     Raises:
         ModelError: a parameter is missing or does not fit.
     """
-    _refuse_computed_row_sums(graph)
     lowering = _Lowering(graph, parameters, precisions or {}, storages or {})
     arenas = lowering.run()
     listing = Listing(
@@ -122,16 +121,6 @@ def lower(
         decoders=decoders,
     )
     return Program(listing, lowering.arrays)
-
-
-def _refuse_computed_row_sums(graph: RankingGraph) -> None:
-    for op in graph.nodes:
-        if isinstance(op, RowSum) and op.table in graph.computed_by_name:
-            raise ModelError(
-                f"the tile machine sums rows of stored tables, but {op.table!r} would be computed; "
-                "give compiling enough max_growth_bytes and max_made_bytes to store it whole, or "
-                "use the runtime 'torch'"
-            )
 
 
 def _names(schema: FeatureSchema, side: Side) -> FeatureNames:
@@ -514,7 +503,7 @@ class _Lowering:
         live = {
             op.table
             for op, uses in zip(self.nodes, self.uses, strict=True)
-            if uses and isinstance(op, Lookup | Pool)
+            if uses and isinstance(op, Lookup | Pool | RowSum)
         }
         for table in self.given_tables:
             if table.name in live:

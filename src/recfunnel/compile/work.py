@@ -70,6 +70,8 @@ def graph_work(graph: RankingGraph, parameters: Parameters) -> Work:
         flops["context"] += _flops_of_matrix(op, widths, widths[position])
         if isinstance(op, Lookup | Pool) and op.table in computed:
             flops[sides[position]] += row_flops(computed[op.table], parameters)
+        if isinstance(op, RowSum) and op.table in computed:
+            flops["context"] += row_flops(computed[op.table], parameters)
     read: dict[NodeSide, int] = {"context": 0, "candidate": 0, "pair": 0}
     reads = {item for op in graph.nodes for item in _items_read(op, parameters, computed)}
     for side, _, size in reads:
