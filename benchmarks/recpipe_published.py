@@ -12,6 +12,9 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
+from recfunnel.hardware.artifact.mappings import mapping
+from recfunnel.hardware.artifact.timing import service_times
+
 CPU_GPU_FILE = Path(__file__).parent / "data" / "recpipe_stage_times.csv"
 
 CPU_GPU_GAPS_MS = (0.5, 1, 1.5, 2, 3, 4, 5, 6, 7.5, 10, 12, 15)
@@ -22,24 +25,6 @@ NUM_CPU_CORES = 32
 
 ORIGINAL_HOURS = 10.9 + 4.2
 """Wall time in the authors' logs: figures 7 and 8 in 10 h 54 min, figure 12 in 4 h 11 min."""
-
-ACCELERATOR_MS = {
-    ("S", 4096): {1: 0.4466, 4: 0.5573, 16: 1.1632, 64: 8.1947},
-    ("M", 512): {1: 0.2017, 4: 0.2625, 16: 0.5583, 64: 4.7260},
-    ("L", 4096): {1: 2.0907438, 4: 4.6835, 16: 13.682, 64: 94.087},
-    ("L", 512): {1: 0.3994, 4: 0.8371, 16: 2.3340, 64: 18.947},
-    ("L", 128): {1: 0.2181, 4: 0.4250, 16: 1.1181, 64: 10.896},
-}
-"""Service time of a model on one engine that is 1/1, 1/4, 1/16 or 1/64 of the accelerator."""
-
-HOST_SORT_MS = 2.480
-"""One stage on the whole accelerator with the top-k selected on the host."""
-
-FUNNELS = {
-    1: (("L", 4096),),
-    2: (("S", 4096), ("L", 512)),
-    3: (("S", 4096), ("M", 512), ("L", 128)),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +43,25 @@ class Configuration:
 
 def accelerator(*fission: int) -> Configuration:
     """Stages on engines of 1/fission size; the area is split equally among the stages."""
-    stages = FUNNELS[len(fission)]
-    return Configuration(
-        name=f"{len(fission)}-stage {list(fission)}",
-        service_s=tuple(
-            ACCELERATOR_MS[stage][f] / 1000 for stage, f in zip(stages, fission, strict=True)
-        ),
-        num_servers=tuple(max(1, f // len(fission)) for f in fission),
-    )
+    return _on_accelerator(f"{len(fission)}-stage {list(fission)}", fission)
 
 
 def host_sort() -> Configuration:
     """The baseline accelerator, whose candidates are sorted on the host."""
-    return Configuration("baseline + host sort", (HOST_SORT_MS / 1000,), (1,))
+    return _on_accelerator("baseline + host sort", (1,), host_sort=True)
+
+
+def _on_accelerator(
+    name: str, fission: tuple[int, ...], *, host_sort: bool = False
+) -> Configuration:
+    """By the published timing model."""
+    stages = mapping(fission)
+    times = service_times(stages, host_sort=host_sort)
+    return Configuration(
+        name=name,
+        service_s=tuple(time.total_s for time in times),
+        num_servers=tuple(stage.num_engines for stage in stages),
+    )
 
 
 def accelerator_mappings() -> tuple[Configuration, ...]:

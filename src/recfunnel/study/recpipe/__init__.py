@@ -1,0 +1,1 @@
+"""RecPipe's accelerator figures: published, by the published model, and by ours."""
