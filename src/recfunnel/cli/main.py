@@ -12,6 +12,7 @@ from rich.console import Console
 
 from recfunnel.cli.accel import app as accel
 from recfunnel.cli.bench import app as bench
+from recfunnel.cli.compact import compact
 from recfunnel.cli.explain import explain
 from recfunnel.cli.reproduce import app as reproduce
 from recfunnel.cli.verbs import app
@@ -19,6 +20,7 @@ from recfunnel.core.errors import RecfunnelError
 
 app.command(accel)
 app.command(bench)
+app.command(compact)
 app.command(explain)
 app.command(reproduce)
 

@@ -43,7 +43,7 @@ def probability_report(queries: QuerySet, table: ScoreTable) -> ProbabilityRepor
         raise InvalidInput(
             f"scores of {table.model!r} have shape {table.scores.shape}, the queries {shape}"
         )
-    allowed, labels = _marks(queries)
+    allowed, labels = marked_rows(queries)
     scores, clicked = table.scores[allowed].astype(np.float64), labels[allowed]
     return ProbabilityReport(
         auc=auc(scores, clicked),
@@ -54,8 +54,8 @@ def probability_report(queries: QuerySet, table: ScoreTable) -> ProbabilityRepor
     )
 
 
-def _marks(queries: QuerySet) -> tuple[BoolArray, BoolArray]:
-    """Allowed and relevant columns, each (Q, C)."""
+def marked_rows(queries: QuerySet) -> tuple[BoolArray, BoolArray]:
+    """Which columns of a query set may be ranked, and which are relevant; each (Q, C)."""
     allowed = np.ones((len(queries), queries.num_columns), np.bool_)
     allowed[queries.excluded.row_ids(), queries.excluded.values] = False
     labels = np.zeros_like(allowed)
