@@ -3,13 +3,15 @@
 Letters: Q queries, C columns, S score inputs.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recfunnel.core.arrays import FloatArray, IntArray
-from recfunnel.core.errors import ModelError
+from recfunnel.core.errors import InvalidInput, ModelError
 from recfunnel.core.features import Features
 from recfunnel.core.model import check_scores
 from recfunnel.core.spec import Spec
@@ -48,6 +50,7 @@ class TorchEager(Spec, RuntimeSpec, frozen=True, tag="torch"):
             StorageError: the folder is missing, damaged or of another version.
             MissingExtraError: torch is not installed.
             StudyError: there is no such device.
+            DataError: an item's id is outside its feature.
         """
         check_torch(self.device)
         from recfunnel.models.checkpoint import load_checkpoint
@@ -81,8 +84,10 @@ class TorchModel:
         self._use_threads()
         self._item_tensors = to_tensors(items, spec.device)
         self._states: tuple[Tensor, ...] | None = None
+        self._schema = checkpoint.schema
         if isinstance(module, RankingModel) and spec.cache_items:
-            self._states = self._encode_all(module)
+            with self._naming_ids():
+                self._states = self._encode_all(module)
 
     @property
     def name(self) -> str:
@@ -110,12 +115,13 @@ class TorchModel:
         Raises:
             ModelError: the model returned another shape or a value that is not finite.
             InvalidInput: `given` does not hold the scores it reads.
+            DataError: an id is outside its feature.
         """
         shape = (len(context), self._num_items if candidates is None else candidates.shape[1])
         check_given(self, given, shape)
         self._use_threads()
         step = max(1, PAIRS_AT_ONCE // max(1, shape[1]))
-        with self._torch.inference_mode():
+        with self._torch.inference_mode(), self._naming_ids(context):
             if shape[0] <= step:
                 scores = self._score(context, candidates, given)
             else:
@@ -182,6 +188,17 @@ class TorchModel:
                 rows = np.arange(start, min(start + ITEMS_AT_ONCE, self._num_items))
                 parts.append(module.encode_items(to_tensors(self._items.take(rows), self._device)))
             return tuple(self._torch.cat(states) for states in zip(*parts, strict=True))
+
+    @contextlib.contextmanager
+    def _naming_ids(self, context: Features | None = None) -> Iterator[None]:
+        """Say which feature an id is outside of; torch says only that one is."""
+        try:
+            yield
+        except (IndexError, RuntimeError, InvalidInput):
+            if context is not None:
+                context.check(self._schema, "context")
+            self._items.check(self._schema, "candidate")
+            raise
 
     def _use_threads(self) -> None:
         """Make torch use this model's number of cores; the setting belongs to the whole process."""
