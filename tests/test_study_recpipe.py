@@ -2,15 +2,23 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from recfunnel.cli.main import run_command
 from recfunnel.core.errors import StudyError
 from recfunnel.core.seeds import rng_for
-from recfunnel.report.recpipe import LoadRow
+from recfunnel.core.storage import read_json, write_json
+from recfunnel.hardware.energy.access import USUAL
+from recfunnel.report.figure_recpipe import recpipe_figures
+from recfunnel.report.recpipe import LoadRow, RecPipeReproduction
+from recfunnel.report.recpipe_tables import recpipe_tables
+from recfunnel.study.recpipe.best import TARGET_QPS
 from recfunnel.study.recpipe.emulation import Sleeping, emulated_latency_s
 from recfunnel.study.recpipe.published import GAPS_MS, logged
+from recfunnel.study.recpipe.reproduce import FIGURES, check_figures, reproduce_recpipe
 from recfunnel.study.recpipe.under_load import Effort, arrivals, load_rows, mapped, tandem
 
 
@@ -120,3 +128,127 @@ def test_the_prior_art_has_its_own_capacity() -> None:
 def test_one_replication_has_no_interval_and_is_refused() -> None:
     with pytest.raises(StudyError, match="10000 queries in 1 replications"):
         Effort(num_replications=1)
+
+
+@pytest.fixture(scope="module")
+def whole() -> RecPipeReproduction:
+    return reproduce_recpipe(FIGURES, Effort(num_queries=500, num_replications=2), 2000)
+
+
+def test_the_published_model_has_the_cycles_of_figure_10a(whole: RecPipeReproduction) -> None:
+    theirs = {(row.network, row.side): row.artifact_cycles for row in whole.systolic}
+    assert [theirs[name, 128] for name in "SML"] == [16_766, 29_662, 103_381]
+    assert [theirs[name, 64] for name in "SML"] == [20_946, 42_078, 341_578]
+    assert [theirs[name, 32] for name in "SML"] == [58_084, 141_308, 1_122_803]
+    assert [theirs[name, 16] for name in "SML"] == [165_000, 495_288, 4_301_190]
+
+
+def test_our_cycles_are_near_their_simulators_where_tiles_are_full(
+    whole: RecPipeReproduction,
+) -> None:
+    for row in whole.systolic:
+        if row.published_cycles is not None:
+            assert row.cycles == pytest.approx(row.published_cycles, rel=0.16)
+            assert row.side > 16 or row.cycles == pytest.approx(row.published_cycles, rel=0.001)
+
+
+def test_figure_14_has_the_authors_choice_of_logged_runs(whole: RecPipeReproduction) -> None:
+    """The least p95 over the target and all higher loads, from the logs it was made of."""
+    runs = logged(12)
+    for row in whole.best:
+        if row.platform == "RPAccel":
+            least_qps = TARGET_QPS[row.target]
+            known = [
+                run.p95_s
+                for run in runs
+                if len(run.fission) == row.num_stages and run.rate_qps >= least_qps
+            ]
+            assert row.published_p95_s is None or round(1e3 * min(known), 2) == pytest.approx(
+                1e3 * row.published_p95_s
+            )
+            assert (row.published_p95_s is None) == (min(known) > 1)
+
+
+def test_figure_13_names_the_authors_sums(whole: RecPipeReproduction) -> None:
+    sums = {(row.items, row.fission): 1e3 * row.service_s for row in whole.scaling}
+    ones = [sums[(n,), (1,)] for n in (4096, 6140, 8192, 10_240, 12_288)]
+    assert [round(each, 3) for each in ones] == [2.091, 3.055, 4.024, 4.990, 5.957]
+    pairs = ((4096, 512), (6140, 1024), (8192, 1024), (10_240, 1280), (12_288, 1280))
+    twos = [sums[pair, (4, 4)] for pair in pairs]
+    assert [round(each, 3) for each in twos] == [1.394, 2.176, 2.410, 2.917, 3.150]
+
+
+def test_energy_of_a_query_is_that_of_what_it_does(whole: RecPipeReproduction) -> None:
+    parts = {(row.mapping, row.component): row.energy_j for row in whole.energies}
+    macs = 4096 * (217_600 + 11_232)
+    multiplied = parts["1 stage [1]", "multiply-adds"]
+    assert multiplied == pytest.approx(macs * USUAL.mac_j.value, rel=1e-9)
+    pages = {energy for (_, name), energy in parts.items() if name == "SSD"}
+    assert pages == {0.0}
+
+
+def test_a_cache_study_on_a_short_trace_has_every_point(whole: RecPipeReproduction) -> None:
+    assert len(whole.caches) == 735
+    even = [p for p in whole.caches if p.front_share == 0.5 and p.size_mb == 12]
+    assert {round(point.published_cycles, 1) for point in even} == {56.0}
+
+
+def test_only_what_is_asked_for_is_made() -> None:
+    result = reproduce_recpipe(("11",))
+    assert result.components
+    assert result.energies
+    assert (result.systolic, result.caches, result.loads, result.best) == ((), (), (), ())
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [((), "no figure is asked for; give --figure"), (("10b",), "did you mean 10")],
+)
+def test_figures_that_are_not_there_are_refused(figures: tuple[str, ...], said: str) -> None:
+    with pytest.raises(StudyError, match=said):
+        check_figures(figures)
+
+
+def test_every_table_has_a_cell_for_each_column_and_says_simulated(
+    whole: RecPipeReproduction,
+) -> None:
+    tables = recpipe_tables(whole)
+    assert len({table.name for table in tables}) == len(tables) == 14
+    for table in tables:
+        assert table.rows
+        assert all(len(row.cells) == len(table.columns) for row in table.rows)
+    assert any("simulated" in note for note in whole.notes)
+
+
+def test_every_figure_is_drawn(whole: RecPipeReproduction) -> None:
+    pytest.importorskip("matplotlib")
+    figures = recpipe_figures(whole)
+    assert len({figure.name for figure in figures}) == len(figures) == 13
+    for figure in figures:
+        assert figure.svg().startswith("<svg")
+        assert figure.description
+
+
+def test_the_command_keeps_results_and_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["reproduce", "recpipe", "--figure", "11", "-q", "-o", str(tmp_path)]
+    assert run_command(command) == 0
+    said = capsys.readouterr().out
+    assert "28.5504" in said
+    assert "4655.2" in said
+    kept = read_json(tmp_path / "recpipe.json", RecPipeReproduction)
+    assert kept == reproduce_recpipe(("11",))
+    assert (tmp_path / "recpipe-11-area.svg").exists()
+
+
+def test_the_command_refuses_an_unknown_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["reproduce", "recpipe", "--figure", "9", "-q"]) == 2
+    assert "known: 10a, 10c, 11, 12, 13, 14" in capsys.readouterr().err
+
+
+def test_infinite_latencies_survive_the_file(whole: RecPipeReproduction, tmp_path: Path) -> None:
+    write_json(tmp_path / "result.json", whole)
+    again = read_json(tmp_path / "result.json", RecPipeReproduction)
+    assert again == whole
+    assert any(math.isinf(row.p99_s.mean) for row in again.loads)

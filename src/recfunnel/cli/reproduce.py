@@ -7,12 +7,14 @@ from cyclopts import App, Parameter
 
 from recfunnel.cli.printing import emit_json, say, terminal
 from recfunnel.cli.progress import reporting
+from recfunnel.cli.reproduce_recpipe import recpipe
 from recfunnel.core.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from recfunnel.report.mprec import MPRecReproduction
 
 app = App(name="reproduce", help="A paper's tables, with ours beside them.")
+app.command(recpipe)
 
 
 @app.command

@@ -157,6 +157,37 @@ def _service(
     )
 
 
+def joined_layers_cycles(network: PublishedNetwork, num_items: int, side: int) -> float:
+    """Cycles of a network's layers in the published model, without its weights' way."""
+    top = _top_sizes(network, PUBLISHED)
+    return sum(_layers_cycles(each, num_items, side, PUBLISHED) for each in (network.bottom, top))
+
+
+def weights_stay(network: PublishedNetwork, engine: Engine, faults: Faults) -> bool:
+    """Whether a network's weights fit into an engine's SRAM and are kept there."""
+    room = _sram_bytes(engine, faults, at.WEIGHT_SRAM_BYTES, at.AREA_WEIGHT_SRAM_BYTES)
+    needed = sum(map(sum, _weight_bytes(network, faults)))
+    return not faults.weights_every_layer and needed <= room
+
+
+def miss_share_of(network: PublishedNetwork, engine: Engine, faults: Faults) -> float:
+    """Share of a network's lookups that its engine's SRAM does not hold."""
+    if faults.constant_misses:
+        return at.MISS_SHARE
+    room = _sram_bytes(engine, faults, at.ROW_SRAM_BYTES, at.AREA_ROW_SRAM_BYTES)
+    word = 4 if faults.four_byte_words else 2
+    return 1 - hit_share(room * len(network.lookups) / (word * sum(network.lookups)))
+
+
+def hit_share(num_rows: float) -> float:
+    """Hit rate of the authors' study for a cache of so many rows.
+
+    On a line over the logarithm of the rows, from none at one row; the largest cache's beyond it.
+    """
+    rows, hits = np.array(((1, 0.0), *at.FIFO_HITS)).T
+    return float(np.interp(np.log(max(num_rows, 1.0)), np.log(rows), hits))
+
+
 def _bus_units(base: float, full: float, num_items: int) -> float:
     return base + full * num_items / at.PCIE_FULL_ITEMS
 
@@ -216,19 +247,24 @@ def _streamed_weights_s(
     network: PublishedNetwork, engine: Engine, faults: Faults
 ) -> tuple[float, float]:
     """Reading the first and the last network's weights from DRAM."""
-    word = 4 if faults.four_byte_words else 2
-    layers = [
-        [word * k * n for k, n in pairwise(sizes)]
-        for sizes in (network.bottom, _top_sizes(network, faults))
-    ]
+    layers = _weight_bytes(network, faults)
+    if weights_stay(network, engine, faults):
+        return 0.0, 0.0
     room = _sram_bytes(engine, faults, at.WEIGHT_SRAM_BYTES, at.AREA_WEIGHT_SRAM_BYTES)
     if faults.weights_every_layer:
         first, last = (sum(_slices_s(each, room, engine, faults) for each in s) for s in layers)
         return first, last
-    if sum(map(sum, layers)) <= room:
-        return 0.0, 0.0
     first, last = (_read_s(sum(each), engine, faults) for each in layers)
     return first, last
+
+
+def _weight_bytes(network: PublishedNetwork, faults: Faults) -> list[list[int]]:
+    """Of every layer of the first and of the last network."""
+    word = 4 if faults.four_byte_words else 2
+    return [
+        [word * k * n for k, n in pairwise(sizes)]
+        for sizes in (network.bottom, _top_sizes(network, faults))
+    ]
 
 
 def _slices_s(num_bytes: int, room: float, engine: Engine, faults: Faults) -> float:
@@ -261,7 +297,7 @@ def _gather_s(
 ) -> float:
     word = 4 if faults.four_byte_words else 2
     row_bytes = [word * width for width in network.lookups]
-    misses = _miss_share(row_bytes, engine, faults) if miss_share is None else miss_share
+    misses = miss_share_of(network, engine, faults) if miss_share is None else miss_share
     moved = row_bytes
     if not faults.no_bursts:
         moved = [at.BURST_BYTES * -(-size // at.BURST_BYTES) for size in row_bytes]
@@ -272,19 +308,3 @@ def _gather_s(
     dram_s = _read_s(misses * num_items * sum(moved), engine, faults)
     sram_s = (1 - misses) * num_items * sum(row_bytes) / width * engine.clock_period_s
     return dram_s + sram_s if faults.hits_after_misses else max(dram_s, sram_s)
-
-
-def _miss_share(row_bytes: Sequence[int], engine: Engine, faults: Faults) -> float:
-    if faults.constant_misses:
-        return at.MISS_SHARE
-    room = _sram_bytes(engine, faults, at.ROW_SRAM_BYTES, at.AREA_ROW_SRAM_BYTES)
-    return 1 - hit_share(room * len(row_bytes) / sum(row_bytes))
-
-
-def hit_share(num_rows: float) -> float:
-    """Hit rate of the authors' study for a cache of so many rows.
-
-    On a line over the logarithm of the rows, from none at one row; the largest cache's beyond it.
-    """
-    rows, hits = np.array(((1, 0.0), *at.FIFO_HITS)).T
-    return float(np.interp(np.log(max(num_rows, 1.0)), np.log(rows), hits))

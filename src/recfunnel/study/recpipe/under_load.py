@@ -8,6 +8,7 @@ import numpy as np
 
 from recfunnel.core.arrays import DoubleArray
 from recfunnel.core.errors import StudyError
+from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.results import Estimate
 from recfunnel.core.seeds import rng_for
 from recfunnel.core.spec import Value
@@ -88,24 +89,32 @@ def tandem(priced: Mapped, unit_times: DoubleArray) -> TandemLoad:
     return TandemLoad(unit_times, service_s, priced.num_engines)
 
 
-def load_rows(runs: Sequence[Logged], effort: Effort) -> tuple[LoadRow, ...]:
+def load_rows(
+    runs: Sequence[Logged], effort: Effort, progress: Progress = SILENT
+) -> tuple[LoadRow, ...]:
     """Every logged run again.
 
     Args:
         runs: of the authors.
         effort: how much is simulated.
+        progress: told about mappings.
 
     Returns:
         One row a run, in their order.
     """
     unit_times = arrivals(effort)
     rows = []
-    for (fission, items), group in groupby(runs, lambda run: (run.fission, run.items)):
+    groups = [(key, list(group)) for key, group in groupby(runs, _mapping_of)]
+    for (fission, items), group in progress.track(groups, "mappings under load"):
         theirs, corrected = (
             tandem(mapped(fission, items, faults), unit_times) for faults in (PUBLISHED, CORRECTED)
         )
         rows += [_row(run, theirs, corrected, effort) for run in group]
     return tuple(rows)
+
+
+def _mapping_of(run: Logged) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return run.fission, run.items
 
 
 def _row(run: Logged, theirs: TandemLoad, corrected: TandemLoad, effort: Effort) -> LoadRow:
