@@ -20,7 +20,7 @@ from recfunnel.runtime.cascade import Cascade, Survivors
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.generator import send_all
 from recfunnel.runtime.noise import Disturbance, Reading, disturbance
-from recfunnel.runtime.placement import assign_cores
+from recfunnel.runtime.placement import assign_cores, spare_cores
 from recfunnel.runtime.served import OpenLoad, ServedRun
 from recfunnel.runtime.server import stored_question
 from serving_world import Recipe, load_recipe, make_world, query_set
@@ -281,6 +281,12 @@ def test_cores_are_handed_out_in_order_and_shared_when_they_run_out() -> None:
     )
     assert assign_cores(tandem, (4, 5, 6, 7)) == (((4,), (5,)), ((6, 7),))
     assert assign_cores(tandem, (0, 1)) == (((0,), (1,)), ((0, 1),))
+
+
+def test_what_is_urgent_keeps_off_the_servers_cores_while_there_are_others() -> None:
+    one = Mapping(stations=(Station(platform="cpu", num_stages=1, num_servers=2),))
+    assert spare_cores(assign_cores(one, (4, 5, 6, 7)), (4, 5, 6, 7)) == (6, 7)
+    assert spare_cores(assign_cores(one, (0, 1)), (0, 1)) == (0, 1)
 
 
 def test_foreign_work_and_steal_pollute_a_measurement() -> None:

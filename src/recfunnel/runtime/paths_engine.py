@@ -32,7 +32,7 @@ from recfunnel.runtime.paths_stations import (
     most_handed_on,
     platform_stations,
 )
-from recfunnel.runtime.placement import assign_cores, cores_wanted
+from recfunnel.runtime.placement import assign_cores, cores_wanted, spare_cores
 from recfunnel.schedule.base import Conditions, SchedulerSpec
 
 _SILENCE_S = 15.0
@@ -87,7 +87,9 @@ class PathsEngine(Crewed):
                 f"{MAX_SERVERS}"
             )
         self._menu = None
-        commands: list[tuple[str, object]] = [(_DISPATCHER, Load((), self.cores, 1))]
+        commands: list[tuple[str, object]] = [
+            (_DISPATCHER, Load((), spare_cores(cores, self.cores), 1))
+        ]
         roles: list[tuple[str, object]] = []
         for station, own_cores in zip(stations, cores, strict=True):
             models = models_on(station.platform, paths, self.setup)

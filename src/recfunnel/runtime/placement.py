@@ -53,6 +53,25 @@ def assign_cores(
     return tuple(stations)
 
 
+def spare_cores(
+    assigned: tuple[tuple[tuple[int, ...], ...], ...], cores: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Cores that no server has, for a process that is more urgent than they are.
+
+    Linux lets such a process run where it ran last, so it would stop a server though another core
+    is idle.
+
+    Args:
+        assigned: of each server of each station.
+        cores: all there are.
+
+    Returns:
+        Those left, or all where none is.
+    """
+    taken = {core for station in assigned for server in station for core in server}
+    return tuple(core for core in cores if core not in taken) or cores
+
+
 def cores_wanted(mapping: Mapping) -> int:
     """Cores all servers of a mapping use together."""
     return sum(station.num_servers * station.num_threads for station in mapping.stations)

@@ -78,10 +78,12 @@ class _Platform:
         self.full_qps = options.num_servers / quickest_s
         self._values = backlog_values(options, _LOADS * self.full_qps)
         self.share = 1.0
+        self.slowness = 1.0
+        """Of the quickest service as observed over that of the profile, which `full_qps` is of."""
 
     def values(self, rate_qps: float) -> DoubleArray:
         """(B,), for the nearest loads, mixed linearly in the logarithm."""
-        load = max(rate_qps * self.share / self.full_qps, 1e-9)
+        load = max(rate_qps * self.share * self.slowness / self.full_qps, 1e-9)
         place = np.interp(math.log(load), np.log(_LOADS), np.arange(_LOADS.size))
         left = min(int(place), _LOADS.size - 2)
         mixed: DoubleArray = self._values[left] + (place - left) * (
@@ -98,12 +100,15 @@ class _MarginalValue:
         self._spec, self._menu = spec, menu
         self._quality = np.array([path.quality for path in menu.paths])
         self._num_servers = np.array(list(menu.num_servers.values()), np.float64)
-        self._parts_table = ServiceTable(menu)
+        self._plain_table = ServiceTable(menu)
         self._tail_z = _tail_z(menu)
         options = [_options(menu, name, conditions, spec.sheds) for name in menu.num_servers]
         self._spacing_s = options[0].spacing_s
         self._platforms = [_Platform(own) for own in options]
         names = list(menu.num_servers)
+        self._passing = [
+            np.array([name in path.platforms for path in menu.paths]) for name in names
+        ]
         self._platform_of = [names.index(path.platforms[0]) for path in menu.paths]
         for platform in self._platforms:
             platform.share = 1.0 / len(self._platforms)
@@ -115,7 +120,7 @@ class _MarginalValue:
 
     def choose(self, offer: Offer) -> int:
         if not offer.starting:
-            self._note_arrival(offer.gap_s)
+            self._note_arrival(offer)
         most_work_s = math.inf
         if offer.starting and offer.num_behind:
             most_work_s = float(offer.work_s[offer.planned].sum()) * (1 + 1e-9)
@@ -194,8 +199,8 @@ class _MarginalValue:
             size = -(-offer.num_candidates // parts)
             if size < fewest:
                 break
-            self._parts_table.look(size)
-            table = self._parts_table
+            self._plain_table.look(size)
+            table = self._plain_table
             has_room = offer.num_idle[self._platform_of] >= parts
             one_station = (table.work_s > 0).sum(axis=1) == 1
             found: tuple[int, float, float] = most_valuable(
@@ -219,15 +224,26 @@ class _MarginalValue:
                 self._parts = parts
         return path, worth, chance
 
-    def _note_arrival(self, gap_s: float) -> None:
+    def _note_arrival(self, offer: Offer) -> None:
         self._num_arrivals += 1
         if self._num_arrivals > 1:
             weight = 1 / min(self._num_arrivals - 1, _MEMORY)
             if self._num_arrivals <= _REFRESH:
                 weight = min(weight, 1 / _REFRESH)
-            self._gap_s += weight * (gap_s - self._gap_s)
+            self._gap_s += weight * (offer.gap_s - self._gap_s)
         if self._num_arrivals % _REFRESH == 0:
+            self._note_slowness(offer)
             self._values = self._priced()
+
+    def _note_slowness(self, offer: Offer) -> None:
+        """Prices were solved for the profile's times; what was learned of them moves the load."""
+        if not self.learning:
+            return
+        self._plain_table.look(offer.num_candidates)
+        for number, platform in enumerate(self._platforms):
+            passing = self._passing[number]
+            observed_s = offer.work_s[passing, number].min()
+            platform.slowness = float(observed_s / self._plain_table.work_s[passing, number].min())
 
     def _priced(self) -> DoubleArray:
         rate_qps = 1.0 / max(self._gap_s, 1e-9)

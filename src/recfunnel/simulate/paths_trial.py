@@ -172,6 +172,12 @@ def draw_stream(menu: PathMenu, trial: PathsTrial, replication: int) -> Stream:
     return Stream(unit_times, sizes, draw_service(menu, sizes, rng))
 
 
+def earlier_queries(menu: PathMenu, trial: PathsTrial) -> Conditions:
+    """What a log of earlier queries would tell a policy."""
+    rng = rng_for(trial.seed, "earlier queries")
+    return Conditions(trial.deadline_s, draw_sizes(menu, trial, 2000, rng))
+
+
 def best_static(menu: PathMenu, trial: PathsTrial, stream: Stream) -> tuple[str, float]:
     """The best static plan and the load it carries within the deadline, queries a second.
 
@@ -213,6 +219,8 @@ def run_trial(
     policies: Mapping[str, SchedulerSpec],
     run: Runner,
     *,
+    judged: PathMenu | None = None,
+    static: tuple[str, float] | None = None,
     executed: bool = False,
     progress: Progress = SILENT,
 ) -> TrialResult:
@@ -223,6 +231,10 @@ def run_trial(
         trial: what they are tried on.
         policies: by name; `OURS` among them.
         run: simulates or executes.
+        judged: the same paths with the quality that counts, where that is not the one the
+            policies know: of other queries than those it was estimated from.
+        static: name of the best static plan and the load it carries, where that was measured;
+            otherwise it is found by simulation.
         executed: which of the two; the bound is for simulated runs only.
         progress: told about loads.
 
@@ -234,12 +246,12 @@ def run_trial(
     """
     if OURS not in policies:
         raise StudyError(f"the policies {', '.join(policies)} lack {OURS!r}; add it")
+    judged = judged or menu
+    if [path.name for path in judged.paths] != [path.name for path in menu.paths]:
+        raise StudyError("the menu that is judged by has other paths than the one chosen from")
     streams = [draw_stream(menu, trial, number) for number in range(trial.num_replications)]
-    name, capacity_qps = best_static(menu, trial, streams[0])
-    # what a log of earlier queries would tell
-    known = Conditions(
-        trial.deadline_s, draw_sizes(menu, trial, 2000, rng_for(trial.seed, "earlier queries"))
-    )
+    name, capacity_qps = static or best_static(menu, trial, streams[0])
+    known = earlier_queries(menu, trial)
     loads = []
     for load in progress.track(trial.loads, "loads"):
         rate_qps = load * capacity_qps
@@ -249,8 +261,8 @@ def run_trial(
         }
         bound = None
         if trial.bound and not executed:
-            bound = _bound(menu, trial, streams[0], rate_qps, runs)
-        loads.append(_compared(menu, trial, load, rate_qps, runs, bound))
+            bound = _bound(judged, trial, streams[0], rate_qps, runs)
+        loads.append(_compared(judged, trial, load, rate_qps, runs, bound))
     return TrialResult(
         best_static=name, capacity_qps=capacity_qps, loads=tuple(loads), executed=executed
     )
