@@ -1,6 +1,7 @@
 """Verification: prediction and measurement of the same load, and when not to believe it."""
 
 import math
+from dataclasses import replace
 from pathlib import Path as Folder
 
 import numpy as np
@@ -105,6 +106,20 @@ def test_calibration_keeps_service_times_and_what_resting_servers_add(tmp_path: 
     prediction = predict_calibrated(found, WORKLOAD, 0)
     least_s = np.median(found.service_s[0]) + np.median(found.wake_up_s[0])
     assert prediction.at(5.0).p50_s.mean == pytest.approx(least_s, rel=0.1)
+
+
+def test_a_path_that_will_mostly_rest_is_calibrated_at_rest(tmp_path: Folder) -> None:
+    setup = make_world(tmp_path, [Recipe(name="asleep", sleep_s=ASLEEP_S)], num_items=100)
+    with Engine(setup) as engine:
+        found = calibrate_path(engine, PATH, 390.0, 50, WORKLOAD, 0.5, seed=0, least_load=0.04)
+
+    assert len(found.service_s) == 4
+    # four times half a second at 0.04 of 390 queries a second, and never fewer than 200 above
+    assert found.service_s[0].shape[1] == 32
+    assert min(own.shape[1] for own in found.service_s[1:]) >= 200
+    slow = replace(found, service_s=(found.service_s[0] + 0.01, *found.service_s[1:]))
+    at_rest_s, busy_s = (predict_calibrated(slow, WORKLOAD, 0).at(q).p50_s.mean for q in (10, 60))
+    assert at_rest_s == pytest.approx(busy_s + 0.01, rel=0.1)
 
 
 def verified(fraction: float, predicted: float, measured: float) -> VerifiedLoad:

@@ -33,6 +33,12 @@ often do, that hardly do."""
 
 _MOST_TRIES = 4
 
+_FEWEST = 200
+"""Queries of a run, whatever its length; only below the least of `LOADS` there may be fewer."""
+
+_MOST_STRETCH = 4.0
+"""How much longer than asked a run below the least of `LOADS` may be to get them."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PathProfile:
@@ -123,8 +129,13 @@ def calibrate_path(
     seconds: float,
     seed: int,
     progress: Progress = SILENT,
+    *,
+    least_load: float = LOADS[0],
 ) -> PathProfile:
     """Serve a path at each of `LOADS` and keep its service times.
+
+    A server that rests for long finds its caches and its core cold: at 1 % load the same query may
+    take twice as long as at 10 %. So a path that will be executed at less is calibrated there too.
 
     Args:
         engine: prepares the path anew.
@@ -135,6 +146,7 @@ def calibrate_path(
         seconds: of each run.
         seed: of the study; the streams are not those of verification.
         progress: told about runs.
+        least_load: the least fraction of the capacity at which it will be executed.
 
     Returns:
         The profile.
@@ -144,8 +156,9 @@ def calibrate_path(
     """
     engine.prepare(path)
     runs = []
-    for fraction in progress.track(LOADS, "calibrate"):
-        num_kept = max(200, math.ceil(seconds * fraction * capacity_qps))
+    loads = LOADS if least_load >= LOADS[0] else (least_load, *LOADS)
+    for fraction in progress.track(loads, "calibrate"):
+        num_kept = _num_queries(fraction, capacity_qps, seconds)
         tries: list[ServedRun] = []
         while not tries or (tries[-1].polluted and len(tries) < _MOST_TRIES):
             rng = rng_for(seed, "calibrate", f"{fraction}", len(tries))
@@ -164,10 +177,19 @@ def calibrate_path(
         queued_s=tuple(queued_s for _, queued_s in delays),
         disturbed=tuple(
             f"calibration at {fraction:.0%}: {run.disturbance.words}"
-            for fraction, run in zip(LOADS, runs, strict=True)
+            for fraction, run in zip(loads, runs, strict=True)
             if run.polluted
         ),
     )
+
+
+def _num_queries(fraction: float, capacity_qps: float, seconds: float) -> int:
+    """Of a run at a fraction of the capacity, that is as long as asked where that are enough."""
+    rate_qps = fraction * capacity_qps
+    fewest = _FEWEST
+    if fraction < LOADS[0]:
+        fewest = min(fewest, math.ceil(_MOST_STRETCH * seconds * rate_qps))
+    return max(fewest, math.ceil(seconds * rate_qps))
 
 
 def _delays_s(run: ServedRun, num_servers: tuple[int, ...]) -> tuple[DoubleArray, DoubleArray]:

@@ -92,8 +92,8 @@ class Dispatching:
         for (server,) in DONE.iter_unpack(numbers):
             start = self._running.pop(server)
             heard_s = self._ticks.now_s()
-            self._arena["heard_s"][start.query, start.station + start.part] = heard_s
             self._tell(self._dispatcher.finish(start, heard_s), heard_s)
+            self._arena["heard_s"][start.query, start.station + start.part] = heard_s
 
     def _tell(self, starts: list[Start], now_s: float) -> None:
         """Start servers.
@@ -103,15 +103,18 @@ class Dispatching:
             now_s: the time it was given.
         """
         for start in starts:
-            step = start.station + start.part
-            assert step < MAX_STEPS
             server = self._first_server[start.platform] + start.server
             self._running[server] = start
+            os.write(self._servers[server], START.pack(*start[:3], *self._part(start)))
+        for start in starts:  # while the servers are at work
+            step = start.station + start.part
+            assert step < MAX_STEPS
             self._arena["path"][start.query] = start.path
             self._arena["num_parts"][start.query] = start.num_parts
             self._arena["told_s"][start.query, step] = now_s
-            before = sum(
-                (self._sizes[start.query] + i) // start.num_parts for i in range(start.part)
-            )
-            place = (start.query, start.path, start.station, start.part)
-            os.write(self._servers[server], START.pack(*place, before, start.num_candidates))
+
+    def _part(self, start: Start) -> tuple[int, int, int]:
+        """Part, its first candidate, how many it has."""
+        size = self._sizes[start.query]
+        first = sum((size + i) // start.num_parts for i in range(start.part))
+        return start.part, first, start.num_candidates

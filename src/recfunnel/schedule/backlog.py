@@ -79,19 +79,20 @@ class Backlog(Generic[T]):
             for r in self._running.values()
         ]
 
-    def backlog_s(self, now_s: float) -> float:
-        """Work that waits or runs, for each server."""
-        return (self._waiting_s + sum(self.remaining_s(now_s))) / self.num_servers
-
-    def wait_s(self, now_s: float) -> float:
-        """When a query that comes now will start, counted from now.
+    def ahead_s(self, now_s: float) -> tuple[float, float]:
+        """The backlog of each server, and when a query that comes now will start, from now on.
 
         Waiting work is thought of as a fluid that fills the servers from the one that is free
         first: exact for one server, and for several within one query's time.
         """
+        remaining_s = self.remaining_s(now_s)
+        backlog_s = (self._waiting_s + sum(remaining_s)) / self.num_servers
         if self.idle:
-            return 0.0 if not self._waiting else self._waiting_s / self.num_servers
-        ends = sorted(self.remaining_s(now_s))
+            return backlog_s, self._waiting_s / self.num_servers if self._waiting else 0.0
+        return backlog_s, self._wait_s(remaining_s)
+
+    def _wait_s(self, remaining_s: list[float]) -> float:
+        ends = sorted(remaining_s)
         level, fluid_s = ends[0], self._waiting_s
         for count, end in enumerate(ends[1:], 1):
             if fluid_s <= (end - level) * count:

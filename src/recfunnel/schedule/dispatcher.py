@@ -9,6 +9,7 @@ that platform when one of its servers is free for the query, and may turn it awa
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,7 @@ from recfunnel.schedule.base import SHED, Offer, Scheduler
 from recfunnel.schedule.service_table import ServiceTable
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """A server begins to work now.
 
     Args:
@@ -221,9 +221,8 @@ class Dispatcher:
         offer.num_candidates = own.num_candidates
         offer.budget_s = own.due_s + self.deadline_s - now_s
         for platform, queue in enumerate(self._queues):
-            offer.backlog_s[platform] = queue.backlog_s(now_s)
+            offer.backlog_s[platform], self._waits_s[platform] = queue.ahead_s(now_s)
             offer.num_idle[platform] = len(queue.idle)
-            self._waits_s[platform] = queue.wait_s(now_s)
         return offer
 
     def _chosen(self, offer: Offer) -> int:

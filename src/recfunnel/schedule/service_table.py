@@ -46,6 +46,8 @@ class ServiceTable:
         self._steps = np.diff(self._rows, axis=0)
         self._log_ratio = [0.0] * len(menu)
         self._ratios = np.ones(self._rows.shape[1])
+        self._columns = [np.flatnonzero(self._path_of == path) for path in range(len(menu))]
+        self._looked = 0  # the size that the row is of; 0 for none
         num_paths, num_stations = len(menu), self._num_stations
         self.median_s = self._row[:num_paths]
         self.tail_s = self._row[num_paths : 2 * num_paths]
@@ -58,6 +60,8 @@ class ServiceTable:
         Raises:
             InvalidInput: not every path was profiled for it.
         """
+        if num_candidates == self._looked:
+            return
         low, high = self._range
         if not low <= num_candidates <= high:
             raise InvalidInput(
@@ -74,6 +78,7 @@ class ServiceTable:
             np.add(self._row, self._rows[left], out=self._row)
         if self._learning:
             np.multiply(self._row, self._ratios, out=self._row)
+        self._looked = num_candidates
 
     def station_median_s(self, path: int, station: int) -> float:
         """Median at one station of a path, for the size that was looked up."""
@@ -99,7 +104,8 @@ class ServiceTable:
         surprise = math.log(service_s / predicted_s)
         moved = self._log_ratio[path] + self._learning * surprise
         self._log_ratio[path] = min(max(moved, -_MOST), _MOST)
-        self._ratios[self._path_of == path] = self.ratio(path)
+        self._ratios[self._columns[path]] = self.ratio(path)
+        self._looked = 0
 
     def _tabulate(self, menu: PathMenu) -> tuple[list[int], DoubleArray, DoubleArray]:
         low, high = menu.sizes

@@ -93,6 +93,7 @@ class Prover:
         workload, seed = self.study.workload(), self.study.seed
         capacity_qps = point.objectives.capacity_qps.mean
         seconds = self.study.verify.seconds
+        trial = self._trial(capacity_qps)
         profile = calibrate_path(
             engine,
             point.path,
@@ -102,6 +103,7 @@ class Prover:
             seconds,
             seed,
             self.progress,
+            least_load=min(trial.load_fractions),
         )
         found = verify_path(
             engine,
@@ -111,7 +113,7 @@ class Prover:
             self.num_queries,
             workload.arrivals,
             workload.sizes,
-            self._trial(capacity_qps),
+            trial,
             self.progress,
         )
         return marked(found, profile.disturbed)
