@@ -11,14 +11,16 @@ from recfunnel.cli.main import run_command
 from recfunnel.core.errors import StudyError
 from recfunnel.core.seeds import rng_for
 from recfunnel.core.storage import read_json, write_json
+from recfunnel.hardware.artifact.mappings import mapping
 from recfunnel.hardware.energy.access import USUAL
 from recfunnel.report.figure_recpipe import recpipe_figures
 from recfunnel.report.recpipe import LoadRow, RecPipeReproduction
 from recfunnel.report.recpipe_tables import recpipe_tables
 from recfunnel.study.recpipe.best import TARGET_QPS
 from recfunnel.study.recpipe.emulation import Sleeping, emulated_latency_s
+from recfunnel.study.recpipe.our_model import alone_s, best_times, times_with
 from recfunnel.study.recpipe.published import GAPS_MS, logged
-from recfunnel.study.recpipe.reproduce import FIGURES, check_figures, reproduce_recpipe
+from recfunnel.study.recpipe.reproduce import FIGURES, check_figures, mapping_row, reproduce_recpipe
 from recfunnel.study.recpipe.under_load import Effort, arrivals, load_rows, mapped, tandem
 
 
@@ -213,7 +215,7 @@ def test_every_table_has_a_cell_for_each_column_and_says_simulated(
     whole: RecPipeReproduction,
 ) -> None:
     tables = recpipe_tables(whole)
-    assert len({table.name for table in tables}) == len(tables) == 14
+    assert len({table.name for table in tables}) == len(tables) == 15
     for table in tables:
         assert table.rows
         assert all(len(row.cells) == len(table.columns) for row in table.rows)
@@ -252,3 +254,20 @@ def test_infinite_latencies_survive_the_file(whole: RecPipeReproduction, tmp_pat
     again = read_json(tmp_path / "result.json", RecPipeReproduction)
     assert again == whole
     assert any(math.isinf(row.p99_s.mean) for row in again.loads)
+
+
+def test_our_model_answers_a_query_alone_sooner_on_every_mapping(
+    whole: RecPipeReproduction,
+) -> None:
+    assert len(whole.mappings) == 40
+    for row in whole.mappings:
+        assert row.ours_s < row.published_s
+        assert row.ours_qps >= 0.999 / row.ours_s  # no unit works longer than the query takes
+
+
+def test_our_model_without_sub_batches_is_near_the_corrected_one() -> None:
+    """Same constants, two models: one sub-batch on the whole array has nothing to overlap."""
+    row = mapping_row((1,))
+    one = alone_s(times_with(mapping((1,)), 1))
+    assert one == pytest.approx(row.corrected_s, rel=0.2)
+    assert alone_s(best_times((1,))) < one

@@ -42,6 +42,32 @@ class LoadRow(Value, frozen=True):
     corrected_p99_s: Estimate
 
 
+class MappingRow(Value, frozen=True):
+    """One mapping without load, by each model; all simulated.
+
+    Args:
+        items: each stage reads.
+        fission: the part of the chip that each stage's engines are.
+        published_s: service time of all stages in the published model.
+        published_qps: its capacity.
+        corrected_s: with its faults corrected.
+        corrected_qps: the same.
+        ours_s: latency of a query alone on our model, with the best number of sub-batches.
+        ours_qps: that its busiest unit can do.
+        sub_batches: that number.
+    """
+
+    items: tuple[int, ...]
+    fission: tuple[int, ...]
+    published_s: float
+    published_qps: float
+    corrected_s: float
+    corrected_qps: float
+    ours_s: float
+    ours_qps: float
+    sub_batches: int
+
+
 class BestRow(Value, frozen=True):
     """Figure 14: the least p95 of any mapping at a load or a higher one.
 
@@ -199,6 +225,7 @@ class RecPipeReproduction(Value, frozen=True):
         components: figure 11.
         energies: of a query, beside figure 11.
         loads: figure 12.
+        mappings: those of figure 12 without load.
         waterfalls: beside figure 12.
         scaling: figure 13.
         ndcg_by_items: the authors' own, for figure 13.
@@ -213,6 +240,7 @@ class RecPipeReproduction(Value, frozen=True):
     components: tuple[ComponentRow, ...] = ()
     energies: tuple[EnergyRow, ...] = ()
     loads: tuple[LoadRow, ...] = ()
+    mappings: tuple[MappingRow, ...] = ()
     waterfalls: tuple[WaterfallRow, ...] = ()
     scaling: tuple[LoadRow, ...] = ()
     ndcg_by_items: tuple[tuple[int, float], ...] = ()

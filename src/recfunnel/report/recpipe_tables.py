@@ -16,6 +16,7 @@ from recfunnel.report.recpipe import (
     ComponentRow,
     EnergyRow,
     LoadRow,
+    MappingRow,
     RecPipeReproduction,
     SystolicRow,
     WaterfallRow,
@@ -31,6 +32,7 @@ def recpipe_tables(result: RecPipeReproduction) -> tuple[Table, ...]:
         components_table(result.components),
         energy_table(result.energies),
         loads_table(result.loads),
+        mappings_table(result.mappings),
         *(waterfall_table(row) for row in result.waterfalls),
         *scaling_tables(result),
         best_table(result.best),
@@ -240,6 +242,42 @@ def _mapping(row: LoadRow) -> str:
 
 def _logged(row: LoadRow) -> str:
     return duration(row.logged_p95_s) + ("*" if row.logged_saturated else "")
+
+
+def mappings_table(rows: Sequence[MappingRow]) -> Table:
+    """Every mapping without load."""
+    columns = (
+        Column("mapping"),
+        Column("model\nms", "the published one, all stages", True),
+        Column("queries/s", "its capacity", True),
+        Column("corrected\nms", "every fault corrected", True),
+        Column("queries/s", "the same", True),
+        Column("ours\nms", "a query alone, with sub-batches and look-ahead", True),
+        Column("queries/s", "that the busiest unit can do", True),
+        Column("sub-batches", "with which a query alone is soonest answered", True),
+    )
+    return Table(
+        "recpipe-mappings",
+        "Every mapping without load, by each model (simulated)",
+        columns,
+        tuple(
+            Row(
+                (
+                    Cell(f"[{', '.join(map(str, row.fission))}]"),
+                    Cell(f"{1e3 * row.published_s:.3f}", row.published_s),
+                    Cell(f"{row.published_qps:,.0f}", row.published_qps),
+                    Cell(f"{1e3 * row.corrected_s:.3f}", row.corrected_s),
+                    Cell(f"{row.corrected_qps:,.0f}", row.corrected_qps),
+                    Cell(f"{1e3 * row.ours_s:.3f}", row.ours_s),
+                    Cell(f"{row.ours_qps:,.0f}", row.ours_qps),
+                    Cell(str(row.sub_batches), row.sub_batches),
+                )
+            )
+            for row in rows
+        ),
+        caption="On our model a stage's sub-arrays work on one query together; in the other two "
+        "each has a query of its own.",
+    )
 
 
 def waterfall_table(row: WaterfallRow) -> Table:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from recfunnel.core.errors import StudyError
 from recfunnel.core.progress import SILENT, Progress
-from recfunnel.hardware.artifact.faults import FAULTS
-from recfunnel.hardware.artifact.mappings import mapping, mapping_name
+from recfunnel.hardware.artifact.faults import CORRECTED, FAULTS
+from recfunnel.hardware.artifact.mappings import all_mappings, mapping, mapping_name
 from recfunnel.hardware.artifact.waterfall import waterfall
-from recfunnel.report.recpipe import RecPipeReproduction, StepRow, WaterfallRow
+from recfunnel.report.recpipe import MappingRow, RecPipeReproduction, StepRow, WaterfallRow
 from recfunnel.study.recpipe.best import best_rows
 from recfunnel.study.recpipe.cache_study import (
     LOOKUPS_PER_SAMPLE,
@@ -16,11 +16,15 @@ from recfunnel.study.recpipe.cache_study import (
     study_caches,
 )
 from recfunnel.study.recpipe.chip import component_rows, energy_rows
+from recfunnel.study.recpipe.our_model import alone_s, best_times, capacity_qps
 from recfunnel.study.recpipe.published import NDCG_BY_ITEMS, logged
 from recfunnel.study.recpipe.systolic import systolic_rows
-from recfunnel.study.recpipe.under_load import Effort, load_rows
+from recfunnel.study.recpipe.under_load import Effort, load_rows, mapped
 
 FIGURES = ("10a", "10c", "11", "12", "13", "14")
+
+ALL_MAPPINGS = ((1,), (4,), (16,), (64,), *all_mappings()[1:])
+"""Those of figure 12, and the parted single stages that it leaves out."""
 
 WATERFALLS = ((1,), (4, 4), (16, 16), (16, 4, 16))
 
@@ -71,6 +75,7 @@ def reproduce_recpipe(
         components=component_rows() if "11" in figures else (),
         energies=energy_rows() if "11" in figures else (),
         loads=loads if "12" in figures else (),
+        mappings=tuple(map(mapping_row, ALL_MAPPINGS)) if "12" in figures else (),
         waterfalls=tuple(map(waterfall_row, WATERFALLS)) if "12" in figures else (),
         scaling=load_rows(logged(13), effort, progress) if "13" in figures else (),
         ndcg_by_items=tuple(NDCG_BY_ITEMS.items()) if "13" in figures else (),
@@ -93,6 +98,23 @@ def check_figures(figures: Sequence[str]) -> None:
             close = difflib.get_close_matches(figure, FIGURES, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
             raise StudyError(f"no accelerator figure {figure!r}; {hint}known: {known}")
+
+
+def mapping_row(fission: Sequence[int]) -> MappingRow:
+    """A mapping of figure 12 without load, by each model."""
+    theirs, corrected = mapped(fission), mapped(fission, faults=CORRECTED)
+    times = best_times(fission)
+    return MappingRow(
+        items=tuple(stage.num_items for stage in mapping(fission)),
+        fission=tuple(fission),
+        published_s=sum(theirs.service_s),
+        published_qps=theirs.capacity_qps,
+        corrected_s=sum(corrected.service_s),
+        corrected_qps=corrected.capacity_qps,
+        ours_s=alone_s(times),
+        ours_qps=capacity_qps(times),
+        sub_batches=times.array.shape[2],
+    )
 
 
 def waterfall_row(fission: Sequence[int]) -> WaterfallRow:
