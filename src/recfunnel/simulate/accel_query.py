@@ -22,6 +22,31 @@ from numba import njit
 
 from recfunnel.core.arrays import DoubleArray, IntArray
 from recfunnel.hardware.accel.times import UnitTimes
+from recfunnel.simulate.accel_packed import (
+    AFTER,
+    AHEAD,
+    ARRAY,
+    BARRIER,
+    CHANNEL,
+    COPIES,
+    DISK,
+    DRAM,
+    ENTER,
+    GROUP,
+    HOST,
+    LEAVE,
+    LINK,
+    MEMORY,
+    NEED,
+    PRELOADED,
+    ROOM,
+    SORT,
+    SRAM,
+    SSD,
+    TOPK,
+    WEIGHTS,
+    packed,
+)
 
 STEPS = (
     "ready",
@@ -34,13 +59,23 @@ STEPS = (
     "finish",
     "passed",
     "copy",
-    "room",
+    "held",
+    "last",
 )
 """What is known of a sub-batch of a stage: ids there, rows asked for, read from SRAM, from DRAM,
 from SSD (the ends on each unit; latencies come on top), weights there, sub-array begun and ended,
-passed on, which copy it was, and bytes of buffer it took: none where a sub-array was free."""
+passed on, which copy it was, bytes of buffer it took (none where a sub-array was free), and when it
+and all before it were passed on."""
 
-READY, ASKED, SRAM, DRAM, SSD, WEIGHTS, START, FINISH, PASSED, COPY, ROOM = range(11)
+READY, ASKED, SRAM_END, DRAM_END, SSD_END, WEIGHTS_AT, START, FINISH, PASSED, COPY, HELD, LAST = (
+    range(12)
+)
+
+_IN_USE, _WEIGHTS_AT = range(2)
+"""State of a stage: bytes of its buffer, when its weights are there."""
+
+_UPCOMING, _KNOWN, _OLDEST = range(3)
+"""Places in a stage: its next sub-batch, how many are known, the first that holds room."""
 
 
 def query_latency_s(times: UnitTimes) -> DoubleArray:
@@ -63,7 +98,7 @@ def query_steps(times: UnitTimes) -> tuple[float, DoubleArray]:
         times: of one design.
 
     Returns:
-        Seconds, and (S, B, 11) by `STEPS`.
+        Seconds, and (S, B, 12) by `STEPS`.
     """
     latency_s, steps = _run(times.one(0))
     return float(latency_s[0]), steps
@@ -73,161 +108,164 @@ def _run(times: UnitTimes) -> tuple[DoubleArray, DoubleArray]:
     num_designs, num_stages, num_batches = times.array.shape
     latency_s = np.empty(num_designs)
     steps = np.zeros((num_stages, num_batches, len(STEPS)))
-    _run_designs(times, int(times.copies.max(initial=1)), latency_s, steps)
+    most = int(times.copies.max(initial=1))
+    _run_designs(*packed(times), most, latency_s, steps)
     return latency_s, steps
 
 
 @njit(nogil=True, cache=True)
-def _run_designs(t: UnitTimes, most: int, latency_s: DoubleArray, steps: DoubleArray) -> None:
-    num_stages = t.array.shape[1]
-    copy_free = np.zeros((num_stages, most))
-    filter_free = np.zeros((num_stages, most))
-    channel_free, weights_there, in_use = (
-        np.zeros(num_stages),
-        np.zeros(num_stages),
-        np.zeros(num_stages),
-    )
-    upcoming, known, oldest = (
-        np.zeros(num_stages, np.int64),
-        np.zeros(num_stages, np.int64),
-        np.zeros(num_stages, np.int64),
-    )
+def _run_designs(
+    batch: DoubleArray,
+    stage: DoubleArray,
+    how: IntArray,
+    wait: DoubleArray,
+    most: int,
+    latency_s: DoubleArray,
+    steps: DoubleArray,
+) -> None:
+    num_stages = how.shape[1]
+    copies = np.zeros((2, num_stages, most))
+    channel = np.zeros(num_stages)
+    state = np.zeros((num_stages, 2))
+    place = np.zeros((num_stages, 3), np.int64)
     for d in range(latency_s.size):
-        for s in range(num_stages):
-            channel_free[s] = weights_there[s] = in_use[s] = 0.0
-            upcoming[s] = known[s] = oldest[s] = 0
-            for c in range(t.copies[d, s]):
-                copy_free[t.group[d, s], c] = filter_free[t.group[d, s], c] = 0.0
+        copies[:], channel[:], state[:], place[:] = 0.0, 0.0, 0.0, 0
         latency_s[d] = _one_query(
-            t,
-            d,
-            steps,
-            copy_free,
-            filter_free,
-            channel_free,
-            weights_there,
-            in_use,
-            upcoming,
-            known,
-            oldest,
+            batch[d], stage[d], how[d], wait, steps, copies, channel, state, place
         )
 
 
 @njit(nogil=True, cache=True)
 def _one_query(
-    t: UnitTimes,
-    d: int,
+    batch: DoubleArray,
+    stage: DoubleArray,
+    how: IntArray,
+    wait: DoubleArray,
     steps: DoubleArray,
-    copy_free: DoubleArray,
-    filter_free: DoubleArray,
-    channel_free: DoubleArray,
-    weights_there: DoubleArray,
-    in_use: DoubleArray,
-    upcoming: IntArray,
-    known: IntArray,
-    oldest: IntArray,
+    copies: DoubleArray,
+    channel: DoubleArray,
+    state: DoubleArray,
+    place: IntArray,
 ) -> float:
+    """Latency of one design.
+
+    Args:
+        batch: (S, B, 8), see `accel_packed`.
+        stage: (S, 4).
+        how: (S, 7).
+        wait: (3,), latencies.
+        steps: (S, B, 12), written.
+        copies: (2, S, copies), when sub-arrays and filters are free.
+        channel: (S,), when DRAM is.
+        state: (S, 2).
+        place: (S, 3).
+    """
     num_stages, num_batches = steps.shape[:2]
-    sram_free = ssd_free = out_free = 0.0
-    in_free = _enter(t, d, 0, 0.0, 0.0, steps)
-    known[0] = num_batches
+    sram_free = ssd_free = out_free = end = 0.0
+    in_free = _enter(batch[0], wait, 0.0, steps[0])
+    place[0, _KNOWN] = num_batches
     for _ in range(num_stages * num_batches):
-        s, asked = _first_to_ask(
-            t, d, steps, copy_free, channel_free, in_use, upcoming, known, oldest
-        )
-        b, step = upcoming[s], steps[s, upcoming[s]]
-        upcoming[s] += 1
-        group = t.group[d, s]
-        copy = _first_free(copy_free[group], t.copies[d, s])
-        step[ROOM] = 0.0
-        if copy_free[group, copy] > asked:
-            step[ROOM] = t.need_bytes[d, s, b]
-            _take_room(t, d, s, b, steps, in_use, oldest)
+        s, asked = _first_to_ask(batch, stage, how, steps, copies, channel, state, place)
+        b = place[s, _UPCOMING]
+        own, step = batch[s, b], steps[s, b]
+        place[s, _UPCOMING] += 1
+        group = how[s, GROUP]
+        copy = _first_free(copies, group, how[s, COPIES])
+        step[HELD] = 0.0
+        if copies[0, group, copy] > asked:
+            _hold(s, b, own[NEED], stage[s, ROOM], steps, state, place)
         step[ASKED] = asked
-        sram_free = step[SRAM] = max(asked, sram_free) + t.sram[d, s, b]
-        there = sram_free
-        channel = t.channel[d, s]
-        step[DRAM] = step[SSD] = asked
-        if t.dram[d, s, b] > 0:
-            channel_free[channel] = max(asked, channel_free[channel]) + t.dram[d, s, b]
-            step[DRAM] = channel_free[channel]
-            there = max(there, step[DRAM] + t.dram_latency_s)
-        if t.ssd[d, s, b] > 0:
-            ssd_free = step[SSD] = max(asked, ssd_free) + t.ssd[d, s, b]
-            there = max(there, ssd_free + t.ssd_latency_s)
-        early = t.preloaded[d] and b == 0
-        if t.weights[d, s, b] > 0 and not (early and s > 0):
-            channel_free[channel] = max(asked, channel_free[channel]) + t.weights[d, s, b]
-            weights_there[s] = channel_free[channel] + t.dram_latency_s
-        if early and s + 1 < num_stages and t.weights[d, s + 1, 0] > 0:
-            channel = t.channel[d, s + 1]
-            channel_free[channel] = max(asked, channel_free[channel]) + t.weights[d, s + 1, 0]
-            weights_there[s + 1] = channel_free[channel] + t.dram_latency_s
-        step[WEIGHTS] = weights_there[s]
-        step[COPY] = copy
-        step[START] = max(there, weights_there[s], copy_free[group, copy])
-        step[FINISH] = copy_free[group, copy] = step[START] + t.array[d, s, b]
-        step[PASSED] = max(step[FINISH], filter_free[group, copy]) + t.topk[d, s, b]
-        filter_free[group, copy] = step[PASSED]
-        if s + 1 < num_stages and not t.barrier[d, s]:
-            steps[s + 1, b, READY] = step[PASSED]
-            if b > 0:
-                steps[s + 1, b, READY] = max(step[PASSED], steps[s + 1, b - 1, READY])
-            known[s + 1] = b + 1
-        if b + 1 < num_batches or not (t.barrier[d, s] or s + 1 == num_stages):
+        sram_free = max(asked, sram_free) + own[SRAM]
+        there = step[SRAM_END] = sram_free
+        step[DRAM_END] = step[SSD_END] = asked
+        if own[DRAM] > 0:
+            step[DRAM_END] = _serve(channel, how[s, CHANNEL], asked, own[DRAM])
+            there = max(there, step[DRAM_END] + wait[MEMORY])
+        if own[SSD] > 0:
+            ssd_free = step[SSD_END] = max(asked, ssd_free) + own[SSD]
+            there = max(there, ssd_free + wait[DISK])
+        early = how[s, PRELOADED] and b == 0
+        if own[WEIGHTS] > 0 and not (early and s > 0):
+            moved = _serve(channel, how[s, CHANNEL], asked, own[WEIGHTS])
+            state[s, _WEIGHTS_AT] = moved + wait[MEMORY]
+        if early and s + 1 < num_stages and batch[s + 1, 0, WEIGHTS] > 0:
+            moved = _serve(channel, how[s + 1, CHANNEL], asked, batch[s + 1, 0, WEIGHTS])
+            state[s + 1, _WEIGHTS_AT] = moved + wait[MEMORY]
+        step[WEIGHTS_AT], step[COPY] = state[s, _WEIGHTS_AT], copy
+        step[START] = max(there, step[WEIGHTS_AT], copies[0, group, copy])
+        step[FINISH] = step[START] + own[ARRAY]
+        step[PASSED] = max(step[FINISH], copies[1, group, copy]) + own[TOPK]
+        copies[0, group, copy], copies[1, group, copy] = step[FINISH], step[PASSED]
+        end = step[PASSED] if b == 0 else max(step[PASSED], steps[s, b - 1, LAST])
+        step[LAST] = end
+        if s + 1 < num_stages and not how[s, BARRIER]:
+            steps[s + 1, b, READY] = end
+            place[s + 1, _KNOWN] = b + 1
+        if b + 1 < num_batches or not (how[s, BARRIER] or s + 1 == num_stages):
             continue
-        end = steps[s, :, PASSED].max() + t.after[d, s]
-        if t.host[d, s] or s + 1 == num_stages:
-            out_free = max(end, out_free) + t.pcie_out[d, s]
-            end = out_free + t.pcie_latency_s + t.sort[d, s]
+        end += stage[s, AFTER]
+        if how[s, HOST] or s + 1 == num_stages:
+            out_free = max(end, out_free) + stage[s, LEAVE]
+            end = out_free + wait[LINK] + stage[s, SORT]
         if s + 1 == num_stages:
-            latency_s: float = end
-            return latency_s
-        known[s + 1] = num_batches
-        if t.host[d, s]:
-            in_free = _enter(t, d, s + 1, end, in_free, steps)
-        else:
-            steps[s + 1, :, READY] = end
-    return np.nan
+            break
+        place[s + 1, _KNOWN] = num_batches
+        steps[s + 1, :, READY] = end
+        if how[s, HOST]:
+            in_free = _enter(batch[s + 1], wait, max(end, in_free), steps[s + 1])
+    return end
 
 
 @njit(nogil=True, cache=True)
-def _enter(t: UnitTimes, d: int, s: int, begin: float, in_free: float, steps: DoubleArray) -> float:
+def _enter(batch: DoubleArray, wait: DoubleArray, begin: float, steps: DoubleArray) -> float:
     """Ids come over PCIe, a sub-batch at a time; returns when the link is free."""
-    in_free = max(begin, in_free)
-    for b in range(steps.shape[1]):
-        in_free += t.pcie_in[d, s, b]
-        steps[s, b, READY] = in_free + t.pcie_latency_s
-    return in_free
+    for b in range(batch.shape[0]):
+        begin += batch[b, ENTER]
+        steps[b, READY] = begin + wait[LINK]
+    return begin
+
+
+@njit(nogil=True, cache=True)
+def _serve(free: DoubleArray, unit: int, asked: float, length: float) -> float:
+    """A unit's time from when it is asked and free; returns the end."""
+    free[unit] = max(asked, free[unit]) + length
+    end: float = free[unit]
+    return end
 
 
 @njit(nogil=True, cache=True)
 def _first_to_ask(
-    t: UnitTimes,
-    d: int,
+    batch: DoubleArray,
+    stage: DoubleArray,
+    how: IntArray,
     steps: DoubleArray,
-    copy_free: DoubleArray,
-    channel_free: DoubleArray,
-    in_use: DoubleArray,
-    upcoming: IntArray,
-    known: IntArray,
-    oldest: IntArray,
+    copies: DoubleArray,
+    channel: DoubleArray,
+    state: DoubleArray,
+    place: IntArray,
 ) -> tuple[int, float]:
     """The stage whose next sub-batch asks for rows before all others', and when."""
     first, earliest = -1, np.inf
-    for s in range(upcoming.size - 1, -1, -1):
-        b = upcoming[s]
-        if b >= known[s]:
+    for s in range(how.shape[0] - 1, -1, -1):
+        b = place[s, _UPCOMING]
+        if b >= place[s, _KNOWN]:
             continue
         asked = steps[s, b, READY]
         if b > 0:
             asked = max(asked, steps[s, b - 1, ASKED])
-        if t.dram[d, s, b] + t.weights[d, s, b] > 0:
-            asked = max(asked, channel_free[t.channel[d, s]])
-        group = t.group[d, s]
-        possible = copy_free[group, _first_free(copy_free[group], t.copies[d, s])]
-        if t.ahead[d, s] and possible > asked:
-            possible = min(possible, _room_from(t, d, s, b, steps, in_use, oldest))
+        if batch[s, b, DRAM] + batch[s, b, WEIGHTS] > 0:
+            asked = max(asked, channel[how[s, CHANNEL]])
+        group = how[s, GROUP]
+        possible = copies[0, group, _first_free(copies, group, how[s, COPIES])]
+        if how[s, AHEAD] and possible > asked:
+            used, room = state[s, _IN_USE], 0.0
+            for old in range(place[s, _OLDEST], b):
+                if used + batch[s, b, NEED] <= stage[s, ROOM]:
+                    break
+                used -= steps[s, old, HELD]
+                if steps[s, old, HELD] > 0:
+                    room = max(room, steps[s, old, FINISH])
+            possible = min(possible, room)
         asked = max(asked, possible)
         if asked < earliest:
             first, earliest = s, asked
@@ -235,51 +273,31 @@ def _first_to_ask(
 
 
 @njit(nogil=True, cache=True)
-def _room_from(
-    t: UnitTimes,
-    d: int,
+def _hold(
     s: int,
     b: int,
+    need: float,
+    size: float,
     steps: DoubleArray,
-    in_use: DoubleArray,
-    oldest: IntArray,
-) -> float:
-    """When the buffer has room for a sub-batch."""
-    used, since = in_use[s], 0.0
-    for old in range(oldest[s], b):
-        if used + t.need_bytes[d, s, b] <= t.room_bytes[d, s]:
-            break
-        used -= steps[s, old, ROOM]
-        if steps[s, old, ROOM] > 0:
-            since = max(since, steps[s, old, FINISH])
-    return since
-
-
-@njit(nogil=True, cache=True)
-def _take_room(
-    t: UnitTimes,
-    d: int,
-    s: int,
-    b: int,
-    steps: DoubleArray,
-    in_use: DoubleArray,
-    oldest: IntArray,
+    state: DoubleArray,
+    place: IntArray,
 ) -> None:
-    """Give back the room of sub-batches that are done, in their order, until there is enough."""
-    while oldest[s] < b and in_use[s] + t.need_bytes[d, s, b] > t.room_bytes[d, s]:
-        in_use[s] -= steps[s, oldest[s], ROOM]
-        oldest[s] += 1
-    if oldest[s] == b:
-        in_use[s] = 0.0
-    in_use[s] += t.need_bytes[d, s, b]
+    """Take room in the buffer; what is done gives its own back in order, as far as needed."""
+    while place[s, _OLDEST] < b and state[s, _IN_USE] + need > size:
+        state[s, _IN_USE] -= steps[s, place[s, _OLDEST], HELD]
+        place[s, _OLDEST] += 1
+    if place[s, _OLDEST] == b:
+        state[s, _IN_USE] = 0.0
+    steps[s, b, HELD] = need
+    state[s, _IN_USE] += need
 
 
 @njit(nogil=True, cache=True)
-def _first_free(free: DoubleArray, copies: int) -> int:
+def _first_free(copies: DoubleArray, group: int, num: int) -> int:
     """Of a stage's sub-arrays the one that is free first; the first of equals."""
     best = 0
-    for c in range(1, copies):
-        if free[c] < free[best]:
+    for c in range(1, num):
+        if copies[0, group, c] < copies[0, group, best]:
             best = c
     return best
 

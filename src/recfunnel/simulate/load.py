@@ -4,6 +4,7 @@ Letters: R replications, S stations, N queries.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,6 +45,29 @@ class LoadPoint(Value, frozen=True):
     p99_s: Estimate
     throughput_qps: Estimate
     utilisation: tuple[Estimate, ...]
+
+
+def load_point(rate_qps: float, runs: Sequence[SimulationResult]) -> LoadPoint:
+    """What independent replications of one load say together.
+
+    Args:
+        rate_qps: offered.
+        runs: one or more.
+    """
+    steady = all(run.steady for run in runs)
+    return LoadPoint(
+        rate_qps=rate_qps,
+        steady=steady,
+        mean_s=over_replications([float(run.latency_s.mean()) for run in runs], steady=steady),
+        p50_s=latency_quantile(runs, 0.5),
+        p95_s=latency_quantile(runs, 0.95),
+        p99_s=latency_quantile(runs, 0.99),
+        throughput_qps=over_replications([run.throughput_qps for run in runs], steady=True),
+        utilisation=tuple(
+            over_replications(shares, steady=True)
+            for shares in zip(*(run.utilisation for run in runs), strict=True)
+        ),
+    )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -131,21 +155,7 @@ class TandemLoad:
 
     def at(self, rate_qps: float) -> LoadPoint:
         """Everything about one load."""
-        runs = self.run(rate_qps)
-        steady = all(run.steady for run in runs)
-        return LoadPoint(
-            rate_qps=rate_qps,
-            steady=steady,
-            mean_s=over_replications([run.latency_s.mean() for run in runs], steady=steady),
-            p50_s=latency_quantile(runs, 0.5),
-            p95_s=latency_quantile(runs, 0.95),
-            p99_s=latency_quantile(runs, 0.99),
-            throughput_qps=over_replications([run.throughput_qps for run in runs], steady=True),
-            utilisation=tuple(
-                over_replications(shares, steady=True)
-                for shares in zip(*(run.utilisation for run in runs), strict=True)
-            ),
-        )
+        return load_point(rate_qps, self.run(rate_qps))
 
     def capacity(self, service_level: ServiceLevel) -> Estimate:
         """The highest steady load at which a service level holds, over replications.
