@@ -21,6 +21,7 @@ WITHOUT_DATA = (
     "cache_speed.py",
     "computed_embeddings.py",
     "scheduler_speed.py",
+    "hot_store.py",
 )
 
 
@@ -33,6 +34,7 @@ def main() -> None:
     _run("engine.py", "--quick")
     if data is not None:
         _run("quality_funnels.py", "--data", str(data))
+        _run("hot_store.py", "--data", str(data))
         _run("movielens.py", str(data))
         _run("runtime_capacity.py", "runs/movielens-benchmark")
 

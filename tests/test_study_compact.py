@@ -15,7 +15,7 @@ from recfunnel.models.embeddings.hybrid import Hybrid
 from recfunnel.models.embeddings.per_feature import PerFeature
 from recfunnel.models.popularity import Popularity
 from recfunnel.runtime.torch_eager import TorchEager
-from recfunnel.study.compact import CompactChoice, as_toml, choose_compact
+from recfunnel.study.compact import CompactChoice, _estimate, as_toml, choose_compact
 from recfunnel.study.parse import write_study
 from recfunnel.study.run_folder import RunFolder
 from recfunnel.study.steps import Steps
@@ -114,7 +114,18 @@ def test_the_feature_that_is_noise_becomes_compact_though_the_other_saves_more(r
     assert found.size_bytes == size
     assert found.chosen_bytes == size - SAVED["page"]
     assert found.together == page.change
+    trained = {folder.name for folder in (run / "models").iterdir()}
+    assert {"clicks", "clicks 2", "clicks with page compact 2"} <= trained
     assert found.embedding == PerFeature(of={"page": FEW})
+
+
+def test_an_estimate_has_the_error_of_repeats_and_that_of_queries() -> None:
+    """By hand: two repeats that differ by 2, three queries."""
+    found = _estimate(np.array([[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]))
+
+    assert found.mean == 2.0
+    assert found.stderr == pytest.approx(np.hypot(1 / np.sqrt(3), 1.0))
+    assert _estimate(np.array([[0.0, 1.0, 2.0]])).stderr == pytest.approx(1 / np.sqrt(3))
 
 
 def test_all_become_compact_where_nothing_else_fits(run: Path) -> None:
@@ -130,7 +141,7 @@ def test_all_become_compact_where_nothing_else_fits(run: Path) -> None:
 def test_the_command_says_what_to_put_into_the_study(
     run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["compact", "clicks", "--out", str(run), "--quiet"]
+    command = ["compact", "clicks", "--out", str(run), "--quiet", "--repeats", "2"]
     command += ["--with", '{ kind = "hashed", num_rows = 4 }']
     budget = ["--max-bytes", str(size_of(run) - 1000)]
     assert run_command([*command, *budget]) == 0
@@ -161,6 +172,7 @@ def test_a_representation_in_one_line_is_toml(run: Path) -> None:
         (["clicks", "--max-bytes", "9"], "bytes at least, 9 are allowed"),
         (["clicks", "--max-bytes", "9", "--with", "{ kind = 'dhx' }"], "did you mean 'dhe'"),
         (["clicks", "--max-bytes", "9", "--with", "dhe"], "which is no TOML"),
+        (["clicks", "--max-bytes", "9", "--repeats", "0"], "num_repeats is 0, must be at least 1"),
         (
             ["clicks", "--max-bytes", "9", "--with", "{ kind = 'hybrid' }"],
             "has 1 vectors an id of 'ad', the compact representation 2",

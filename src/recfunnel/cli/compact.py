@@ -22,19 +22,21 @@ def compact(
     out: Annotated[Path, Parameter(alias="-o")],
     max_bytes: int,
     representation: Annotated[str, Parameter(name="--with")] = '{ kind = "dhe" }',
+    repeats: int = 3,
     json: Annotated[bool, Parameter(negative="")] = False,
     quiet: Annotated[bool, Parameter(alias="-q", negative="")] = False,
 ) -> int:
     """Fit a model into so many bytes: features that lose least get a small representation.
 
-    Trains the model once more for each feature that would be smaller, compares quality on
-    validation queries, chooses the best set of features for the measured changes, and trains that.
+    Trains the model again for each feature that would be smaller, compares quality on validation
+    queries, chooses the best set of features for the measured changes, and trains that.
 
     Args:
         model: its name in the run.
         out: run folder of its study.
         max_bytes: of all its parameters.
         representation: the small one, as a study writes it.
+        repeats: how often each is trained; with one, standard errors leave out the training seed.
         json: print JSON.
         quiet: no progress on standard error.
     """
@@ -49,7 +51,8 @@ def compact(
     study = chosen_study(None, StudyOptions(out=out))
     wanted = _representation(representation)
     with RunFolder(out) as folder, reporting(quiet=quiet) as progress:
-        found = choose_compact(Steps(study, folder, progress), model, wanted, max_bytes)
+        steps = Steps(study, folder, progress)
+        found = choose_compact(steps, model, wanted, max_bytes, num_repeats=repeats)
     if json:
         emit_json(found)
     else:

@@ -1,9 +1,12 @@
 """Which features of a trained model can do with a smaller representation: measured, then chosen.
 
-The model is trained once more for every feature that a compact representation would make smaller,
-with only that feature changed; quality is compared on validation queries. The best choice under a
-budget of bytes is exact for the measured changes, which it adds up; the chosen model is then
-trained as well, so that what the features cost together is measured too.
+The model is trained again for every feature that a compact representation would make smaller, with
+only that feature changed, several times each: what another training seed changes is often more than
+what a feature does. Quality is compared on validation queries. The best choice under a budget of
+bytes is exact for the measured changes, which it adds up; the chosen model is then trained as well,
+so that what the features cost together is measured too.
+
+Letters: R repeats, J validation queries (or rows of a click log).
 """
 
 import json
@@ -40,7 +43,7 @@ class FeatureChoice(Value, frozen=True):
         feature: name.
         num_ids: different ids.
         saved_bytes: by the compact representation.
-        change: of quality when this feature alone has it, over validation queries (or rows).
+        change: of quality when this feature alone has it, over repeats and validation queries.
         is_compact: whether it was chosen.
     """
 
@@ -76,22 +79,27 @@ class CompactChoice(Value, frozen=True):
 
 
 def choose_compact(
-    steps: Steps, name: str, compact: EmbeddingSpec, max_bytes: int
+    steps: Steps, name: str, compact: EmbeddingSpec, max_bytes: int, *, num_repeats: int = 3
 ) -> CompactChoice:
     """Choose the features of a model that get a compact representation.
 
-    Every model that is trained for it is kept in the run folder as `NAME with FEATURE compact`.
+    Every model that is trained for it is kept in the run folder as `NAME with FEATURE compact`,
+    those of further repeats with their number.
 
     Args:
         steps: of the study that has the model; it is trained first where it is not.
         name: of the model.
         compact: representation, of as many vectors an id as the model's own.
         max_bytes: of all the model's parameters.
+        num_repeats: R, how often each is trained, each time with a seed of its own.
 
     Raises:
-        StudyError: no such model, one without representations of ids, a compact one with another
-            number of vectors, or nothing that fits.
+        ModelError: a model learned nothing with a feature compact.
+        StudyError: no repeat, no such model, one without representations of ids, a compact one
+            with another number of vectors, or nothing that fits.
     """
+    if num_repeats < 1:
+        raise StudyError(f"num_repeats is {num_repeats}, must be at least 1")
     known = steps.study.models
     if name not in known:
         raise StudyError(
@@ -107,11 +115,13 @@ def choose_compact(
             f"{name!r} takes {max_bytes - room:,} bytes at least, {max_bytes:,} are allowed; make "
             "the compact representation smaller, or leave features out"
         )
-    before = _quality(steps, entry, name, (), compact)
-    changes = {
-        f: Estimate.of(_quality(steps, entry, name, (features[f],), compact) - before)
-        for f in saved
-    }
+
+    def quality(chosen: tuple[Feature, ...]) -> DoubleArray:
+        repeats = range(1, num_repeats + 1)
+        return np.stack([_quality(steps, entry, name, chosen, compact, r) for r in repeats])
+
+    before = quality(())
+    changes = {f: _estimate(quality((features[f],)) - before) for f in saved}
     options = {
         f: (Option(size_bytes=saved[f], quality=0.0), Option(size_bytes=0, quality=change.mean))
         for f, change in changes.items()
@@ -119,11 +129,11 @@ def choose_compact(
     places = best_within_bytes(options, room)
     chosen = tuple(features[f] for f, place in places.items() if place)
     final = _changed(entry, name, chosen, compact)
-    together = _quality(steps, entry, name, chosen, compact) - before
+    together = quality(chosen) - before
     return CompactChoice(
         model=name,
         metric="minus log loss" if steps.data().task == "ctr" else f"NDCG@{_num_answers(steps)}",
-        quality=Estimate.of(before),
+        quality=_estimate(before),
         size_bytes=size,
         chosen_bytes=_size(final, steps),
         features=tuple(
@@ -136,9 +146,21 @@ def choose_compact(
             )
             for f in sorted(saved, key=lambda f: -saved[f])
         ),
-        together=Estimate.of(together) if chosen else Estimate.exact(0.0),
+        together=_estimate(together) if chosen else Estimate.exact(0.0),
         embedding=_embedding(final, name),
     )
+
+
+def _estimate(values: DoubleArray) -> Estimate:
+    """Mean of (R, J), its error that of repeats and that of queries; of queries alone where R is 1.
+
+    Repeats have the same queries, whose error does not fall with R.
+    """
+    num_repeats, num_queries = values.shape
+    of_queries = Estimate.of(values.mean(axis=0))
+    of_repeats = values.mean(axis=1).std(ddof=1) / num_repeats**0.5 if num_repeats > 1 else 0.0
+    stderr = float(np.hypot(of_queries.stderr, of_repeats))
+    return Estimate(mean=of_queries.mean, stderr=stderr, num_samples=num_queries)
 
 
 def _savings(
@@ -199,10 +221,11 @@ def _quality(
     name: str,
     features: tuple[Feature, ...],
     compact: EmbeddingSpec,
+    repeat: int,
 ) -> DoubleArray:
-    """Quality of each validation query (or row) of the model with some features compact."""
+    """(J,), quality of one training of the model with some features compact."""
     changed_entry = _changed(entry, name, features, compact)
-    own = _variant_name(name, features, changed_entry)
+    own = _variant_name(name, features, changed_entry) + (f" {repeat}" if repeat > 1 else "")
     models = {**steps.study.models, own: changed_entry}
     study = msgspec.structs.replace(steps.study, models=models)
     changed = Steps(study, steps.folder, steps.progress)
