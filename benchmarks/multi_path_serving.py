@@ -34,6 +34,7 @@ from recfunnel.core.servable import PathMenu, ServiceTimes
 from recfunnel.core.spec import Value
 from recfunnel.core.storage import content_hash, read_json, replacing_file, write_json
 from recfunnel.hardware.processor import processor_name
+from recfunnel.report.figure_paths import delivered_figure
 from recfunnel.report.terminal import draw_table
 from recfunnel.runtime.paths_engine import PathsEngine
 from recfunnel.runtime.paths_run import PathsRun, SizedLoad
@@ -56,6 +57,17 @@ from recfunnel.simulate.paths_trial import (
 
 _HALVINGS = 6
 """Of the range of a measured capacity, to a fiftieth."""
+
+DRAWN = (
+    "only small",
+    "only small, shedding",
+    "only small, then hybrid, shedding",
+    "most accurate in time",
+    "the same, aware of queues",
+    "the same, shedding late",
+)
+"""Of the baselines, those worth a line; switching is `only small` here: that is fastest for every
+size."""
 
 LOADS = (0.3, 0.5, 0.7, 0.9, 1.0, 1.2, 1.5)
 NOT_DONE = 3
@@ -257,6 +269,11 @@ def _show(
     )
     for table in joint_tables(results["ndcg"], results["accuracy"], _bounds(options)):
         Console(width=190).print(draw_table(table))
+
+    figure = options.out / f"{way}{'-part' if options.only else ''}.png"
+    shown = [name for name in DRAWN if name in policies(menu)]
+    bounds = tuple(_bounds(options).items())
+    delivered_figure(results["ndcg"], shown, bounds).save_png(figure)
 
 
 def _result_file(options: argparse.Namespace, way: str, judge: str) -> Folder:

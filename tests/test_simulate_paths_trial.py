@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from recfunnel.cli.main import run_command
-from recfunnel.core.errors import StudyError
+from recfunnel.core.errors import InvalidInput, StudyError
 from recfunnel.core.servable import PathMenu
 from recfunnel.core.storage import write_json
+from recfunnel.report.figure_paths import delivered_figure
 from recfunnel.report.paths_tables import trial_tables
 from recfunnel.report.terminal import draw_table
 from recfunnel.schedule.base import Conditions
@@ -113,7 +114,7 @@ def test_the_command_reads_a_menu_and_prints_json(
 def test_a_profile_that_is_off_moves_the_prices_too(slowness: float) -> None:
     """Servers are quicker or slower than profiled; the load is 1.1 of what they really carry.
 
-    With the prices of the profiled load 0.762 and 0.750 are delivered, twice as many turned away.
+    With the prices of the profiled load 0.762 and 0.750 are delivered.
     """
     stream = draw_stream(MENU, TRIAL, 0)
     _, capacity_qps = best_static(MENU, TRIAL, stream)
@@ -126,4 +127,18 @@ def test_a_profile_that_is_off_moves_the_prices_too(slowness: float) -> None:
         stream.sizes,
         [slowness * own for own in stream.service_s],
     )
-    assert delivered_quality(MENU, run.after(300), TRIAL.deadline_s) > 0.766
+    assert delivered_quality(MENU, run.after(300), TRIAL.deadline_s) > 0.764
+
+
+def test_the_figure_draws_what_was_delivered(result: TrialResult) -> None:
+    figure = delivered_figure(result, ("only table", "fastest for the size"), ((0.3, 0.79),))
+    drawn = {line.get_label(): line for line in figure.canvas.axes[0].containers}
+    assert list(drawn) == ["only table", "fastest for the size", OURS]
+    ours = [
+        next(p.delivered.delivered_quality.mean for p in load.policies if p.policy == OURS)
+        for load in result.loads
+    ]
+    assert drawn[OURS].lines[0].get_ydata().tolist() == ours
+    assert drawn[OURS].lines[0].get_xdata().tolist() == [0.3, 0.8, 1.3]
+    with pytest.raises(InvalidInput, match="only cake cannot be drawn"):
+        delivered_figure(result, ("only cake",))

@@ -83,6 +83,15 @@ class Scheduler(Protocol):
         """Whether it is asked again when a server is free for a query that had to wait."""
         ...
 
+    @property
+    def patience(self) -> float:
+        """Share of the deadline by which a query may start late and its plan still stands.
+
+        Where others wait behind it and it starts no later than that after the start predicted at
+        its arrival, nothing is chosen again: a server waits while that is done.
+        """
+        ...
+
     def choose(self, offer: Offer) -> int:
         """Pick the path of one query.
 
@@ -126,6 +135,7 @@ class Whole:
 
     learning = 0.0
     rechooses = False
+    patience = 0.0
 
     def num_parts(self, offer: Offer, path: int) -> int:
         """Always 1.

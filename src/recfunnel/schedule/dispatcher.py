@@ -50,6 +50,7 @@ class _Query:
     num_candidates: int
     due_s: float
     path: int
+    starts_s: float = 0.0
     station: int = 0
     parts_left: int = 1
 
@@ -134,6 +135,7 @@ class Dispatcher:
         self.num_unfinished += 1
         platform = self._platforms[own.path][0]
         if not self._queues[platform].takes_at_once:
+            own.starts_s = now_s + float(offer.wait_s[own.path])
             self._queues[platform].push(own, self.table.station_median_s(own.path, 0))
             return []
         parts = 1
@@ -185,13 +187,20 @@ class Dispatcher:
         starts: list[Start] = []
         while queue.idle and len(queue):
             own = queue.pop()
-            if self.policy.rechooses and own.station == 0:
+            if self._asks_again(own, platform, now_s):
                 own.path = self._chosen_again(own, platform, now_s)
                 if own.path == SHED:
                     self.num_unfinished -= 1
                     continue
             starts += self._begin(own, now_s, 1)
         return starts
+
+    def _asks_again(self, own: _Query, platform: int, now_s: float) -> bool:
+        """Whether the policy shall look at a query again that a server is free for."""
+        if not self.policy.rechooses or own.station:
+            return False
+        late_s = now_s - own.starts_s
+        return not len(self._queues[platform]) or late_s > self.policy.patience * self.deadline_s
 
     def _chosen_again(self, own: _Query, platform: int, now_s: float) -> int:
         offer = self._fill(own, now_s)

@@ -30,6 +30,10 @@ _REFRESH = 16
 _FIRST_LOAD = 0.5
 """Taken as the load until `_REFRESH` queries have arrived."""
 
+_PATIENCE = 0.02
+"""Of the deadline. In simulated runs choosing again at every late start gains less than 0.2 % of
+quality; executed, it takes a server a tenth of a small query's time."""
+
 _SPLIT_BELOW = 0.9
 """A query whose chance to be in time is higher is not split."""
 
@@ -94,6 +98,7 @@ class _Platform:
 
 class _MarginalValue:
     rechooses = True
+    patience = _PATIENCE
 
     def __init__(self, spec: MarginalValue, menu: PathMenu, conditions: Conditions) -> None:
         self.learning = spec.learning

@@ -32,6 +32,7 @@ class SheddingLate(Spec, SchedulerSpec, frozen=True, tag="shedding_late"):
 
 class _SheddingLate:
     rechooses = True
+    patience = 0.0
 
     def __init__(self, inner: Scheduler) -> None:
         self._inner = inner
