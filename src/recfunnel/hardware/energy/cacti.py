@@ -66,7 +66,7 @@ def cacti_sram(macro_bytes: int, width_bits: int, technology_m: float = 22e-9) -
     except Exception as error:  # it raises Exception itself
         raise RecfunnelError(
             f"CACTI could not be run: {error}; its wheel needs glibc 2.38, on older systems run "
-            "`make` in the cacti folder of the hwcomponents_cacti package"
+            "`make opt` in the cacti folder of the hwcomponents_cacti package"
         ) from error
     return SramFigures(
         read_j=float(read.energy),
