@@ -19,6 +19,7 @@ from recfunnel.report.recpipe_tables import recpipe_tables
 from recfunnel.study.recpipe.best import TARGET_QPS
 from recfunnel.study.recpipe.emulation import Sleeping, emulated_latency_s
 from recfunnel.study.recpipe.our_model import alone_s, best_times, times_with
+from recfunnel.study.recpipe.ours_under_load import ONE_ARRAY, Kind, candidates
 from recfunnel.study.recpipe.published import GAPS_MS, logged
 from recfunnel.study.recpipe.reproduce import FIGURES, check_figures, mapping_row, reproduce_recpipe
 from recfunnel.study.recpipe.under_load import Effort, arrivals, load_rows, mapped, tandem
@@ -215,7 +216,7 @@ def test_every_table_has_a_cell_for_each_column_and_says_simulated(
     whole: RecPipeReproduction,
 ) -> None:
     tables = recpipe_tables(whole)
-    assert len({table.name for table in tables}) == len(tables) == 15
+    assert len({table.name for table in tables}) == len(tables) == 16
     for table in tables:
         assert table.rows
         assert all(len(row.cells) == len(table.columns) for row in table.rows)
@@ -225,7 +226,7 @@ def test_every_table_has_a_cell_for_each_column_and_says_simulated(
 def test_every_figure_is_drawn(whole: RecPipeReproduction) -> None:
     pytest.importorskip("matplotlib")
     figures = recpipe_figures(whole)
-    assert len({figure.name for figure in figures}) == len(figures) == 13
+    assert len({figure.name for figure in figures}) == len(figures) == 14
     for figure in figures:
         assert figure.svg().startswith("<svg")
         assert figure.description
@@ -271,3 +272,23 @@ def test_our_model_without_sub_batches_is_near_the_corrected_one() -> None:
     one = alone_s(times_with(mapping((1,)), 1))
     assert one == pytest.approx(row.corrected_s, rel=0.2)
     assert alone_s(best_times((1,))) < one
+
+
+def test_our_model_under_load_has_the_better_of_what_is_tried(
+    whole: RecPipeReproduction,
+) -> None:
+    assert len(whole.ours) == 4 * 11
+    for row in whole.ours:
+        assert row.p99_s.mean >= row.p95_s.mean > 0
+        assert math.isinf(row.p99_s.mean) or row.fission
+    one = [row for row in whole.ours if row.kind == ONE_ARRAY]
+    assert [math.isinf(row.p99_s.mean) for row in one] == [row.rate_qps > 900 for row in one]
+
+
+def test_candidates_are_those_that_no_other_beats() -> None:
+    kept = candidates(Kind("two", ((4, 4), (16, 16), (64, 64)), (4096, 512)))
+    by_latency = sorted(kept, key=lambda each: each.alone_s)
+    capacities = [each.capacity_qps for each in by_latency]
+    assert len(kept) > 1
+    assert capacities == sorted(capacities)
+    assert by_latency[0].alone_s == alone_s(best_times((4, 4)))

@@ -17,6 +17,7 @@ from recfunnel.report.figure_legends import DASHED, DOTTED, legend, legend_of_st
 from recfunnel.report.figure_recpipe_load import (
     best_figure,
     loads_figure,
+    ours_figure,
     scaling_figure,
     sleeping_figure,
     waterfall_figure,
@@ -50,6 +51,7 @@ def recpipe_figures(result: RecPipeReproduction) -> tuple[Figure, ...]:
         figures += [*component_figures(result.components), energy_figure(result.energies)]
     if result.loads:
         figures += [loads_figure(result.loads), sleeping_figure(result.loads)]
+        figures.append(ours_figure(result.ours, result.loads))
         figures += [waterfall_figure(row) for row in result.waterfalls]
     if result.scaling:
         figures.append(scaling_figure(result.scaling))

@@ -16,10 +16,10 @@ from recfunnel.report.figure import (
     new_axes,
     settle,
 )
-from recfunnel.report.figure_legends import DASHED, DOTTED, legend, legend_of_styles
+from recfunnel.report.figure_legends import DASHED, DOTTED, Line, legend, legend_of_styles
 from recfunnel.report.figure_ticks import mark_durations, mark_numbers
 from recfunnel.report.formatting import duration
-from recfunnel.report.recpipe import BestRow, LoadRow, WaterfallRow
+from recfunnel.report.recpipe import BestRow, LoadRow, OursRow, WaterfallRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,6 +57,56 @@ def loads_figure(rows: Sequence[LoadRow]) -> Figure:
         if row.fission in {(1,), (4, 4), (4, 4, 4)}
     )
     return Figure("recpipe-12", "Figure 12: the tail under load (simulated)", told, canvas)
+
+
+def ours_figure(rows: Sequence[OursRow], loads: Sequence[LoadRow]) -> Figure:
+    """Figure 12 on our model: p99 of the best of each kind, beside the published model's."""
+    canvas, axes = new_axes(height_in=4.8)
+    kinds = list(dict.fromkeys(row.kind for row in rows))
+    numbers = {kinds[0]: 1, kinds[2]: 2, kinds[3]: 3}
+    with house_style():
+        for place, kind in enumerate(kinds):
+            colour = BASELINES[place]
+            own = [(row.rate_qps, row.p99_s.mean) for row in rows if row.kind == kind]
+            _shown_line(axes, own, colour, "-", "o")
+            if kind in numbers:
+                theirs = [row for row in loads if row.num_stages == numbers[kind]]
+                rates = sorted({row.rate_qps for row in theirs})
+                best = [
+                    (q, min(row.p99_s.mean for row in theirs if row.rate_qps == q)) for q in rates
+                ]
+                _shown_line(axes, best, colour, DASHED, "None")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        mark_numbers(axes.xaxis)
+        mark_durations(axes.yaxis)
+        axes.set_xlabel("load (queries/s, log scale)")
+        axes.set_ylabel("p99 of the best mapping (log scale)")
+        legend_of_styles(
+            axes, kinds, (("our model", "o", "-"),), last=("published model", "", DASHED)
+        )
+        settle(canvas)
+    told = "; ".join(
+        f"{row.kind} at {row.rate_qps:.0f} queries/s: {duration(row.p99_s.mean)}" for row in rows
+    )
+    return Figure(
+        "recpipe-12-ours", "Figure 12 on our model of the accelerator (simulated)", told, canvas
+    )
+
+
+def _shown_line(
+    axes: "Axes", points: Sequence[tuple[float, float]], colour: str, line: Line, mark: str
+) -> None:
+    shown = [(q, each) for q, each in points if each < LONGEST_S]
+    axes.plot(
+        [q for q, _ in shown],
+        [each for _, each in shown],
+        color=colour,
+        linestyle=line,
+        marker=mark,
+        markersize=4,
+        linewidth=1.5,
+    )
 
 
 def _load_lines(axes: "Axes", rows: Sequence[LoadRow], colour: str, name: str) -> None:
@@ -247,6 +297,7 @@ def best_figure(rows: Sequence[BestRow]) -> Figure:
             (attrgetter("published_p95_s"), INK, "D", "published"),
             (attrgetter("p95_s"), BASELINES[0], "o", "their model, no sleeping"),
             (attrgetter("corrected_p95_s"), CHOSEN, "s", "corrected"),
+            (attrgetter("ours_p95_s"), BASELINES[1], "^", "our model"),
         ):
             known = [(value(row), place) for place, row in enumerate(rows) if value(row)]
             axes.scatter(

@@ -68,6 +68,28 @@ class MappingRow(Value, frozen=True):
     sub_batches: int
 
 
+class OursRow(Value, frozen=True):
+    """The best of a kind of mapping at one load on our model; simulated.
+
+    Args:
+        kind: of mapping.
+        items: each stage reads.
+        rate_qps: exponential gaps.
+        fission: of the best; empty where none has the capacity.
+        sub_batches: of the best.
+        p95_s: inf where it is not steady.
+        p99_s: the same.
+    """
+
+    kind: str
+    items: tuple[int, ...]
+    rate_qps: float
+    fission: tuple[int, ...]
+    sub_batches: int
+    p95_s: Estimate
+    p99_s: Estimate
+
+
 class BestRow(Value, frozen=True):
     """Figure 14: the least p95 of any mapping at a load or a higher one.
 
@@ -78,6 +100,7 @@ class BestRow(Value, frozen=True):
         published_p95_s: theirs; None where no configuration holds the load.
         p95_s: of the published model, simulated; None but for RPAccel.
         corrected_p95_s: of the corrected model; None but for RPAccel.
+        ours_p95_s: of our model; None but for RPAccel.
     """
 
     target: str
@@ -86,6 +109,7 @@ class BestRow(Value, frozen=True):
     published_p95_s: float | None
     p95_s: float | None
     corrected_p95_s: float | None
+    ours_p95_s: float | None
 
 
 class SystolicRow(Value, frozen=True):
@@ -226,8 +250,10 @@ class RecPipeReproduction(Value, frozen=True):
         energies: of a query, beside figure 11.
         loads: figure 12.
         mappings: those of figure 12 without load.
+        ours: our model at the loads of figure 12.
         waterfalls: beside figure 12.
         scaling: figure 13.
+        ours_scaling: our model at the loads of figure 13.
         ndcg_by_items: the authors' own, for figure 13.
         best: figure 14.
         notes: what must be known to read the figures.
@@ -241,8 +267,10 @@ class RecPipeReproduction(Value, frozen=True):
     energies: tuple[EnergyRow, ...] = ()
     loads: tuple[LoadRow, ...] = ()
     mappings: tuple[MappingRow, ...] = ()
+    ours: tuple[OursRow, ...] = ()
     waterfalls: tuple[WaterfallRow, ...] = ()
     scaling: tuple[LoadRow, ...] = ()
+    ours_scaling: tuple[OursRow, ...] = ()
     ndcg_by_items: tuple[tuple[int, float], ...] = ()
     best: tuple[BestRow, ...] = ()
     notes: tuple[str, ...] = ()

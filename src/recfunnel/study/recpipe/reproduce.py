@@ -8,7 +8,14 @@ from recfunnel.core.progress import SILENT, Progress
 from recfunnel.hardware.artifact.faults import CORRECTED, FAULTS
 from recfunnel.hardware.artifact.mappings import all_mappings, mapping, mapping_name
 from recfunnel.hardware.artifact.waterfall import waterfall
-from recfunnel.report.recpipe import MappingRow, RecPipeReproduction, StepRow, WaterfallRow
+from recfunnel.report.recpipe import (
+    LoadRow,
+    MappingRow,
+    OursRow,
+    RecPipeReproduction,
+    StepRow,
+    WaterfallRow,
+)
 from recfunnel.study.recpipe.best import best_rows
 from recfunnel.study.recpipe.cache_study import (
     LOOKUPS_PER_SAMPLE,
@@ -17,7 +24,12 @@ from recfunnel.study.recpipe.cache_study import (
 )
 from recfunnel.study.recpipe.chip import component_rows, energy_rows
 from recfunnel.study.recpipe.our_model import alone_s, best_times, capacity_qps
-from recfunnel.study.recpipe.published import NDCG_BY_ITEMS, logged
+from recfunnel.study.recpipe.ours_under_load import (
+    kinds_of_figure_12,
+    kinds_of_figure_13,
+    ours_rows,
+)
+from recfunnel.study.recpipe.published import GAPS_MS, NDCG_BY_ITEMS, logged
 from recfunnel.study.recpipe.systolic import systolic_rows
 from recfunnel.study.recpipe.under_load import Effort, load_rows, mapped
 
@@ -25,6 +37,8 @@ FIGURES = ("10a", "10c", "11", "12", "13", "14")
 
 ALL_MAPPINGS = ((1,), (4,), (16,), (64,), *all_mappings()[1:])
 """Those of figure 12, and the parted single stages that it leaves out."""
+
+RATES_QPS = tuple(1000 / gap_ms for gap_ms in reversed(GAPS_MS))
 
 WATERFALLS = ((1,), (4, 4), (16, 16), (16, 4, 16))
 
@@ -66,7 +80,11 @@ def reproduce_recpipe(
         StudyError: no figure or an unknown one.
     """
     check_figures(figures)
-    loads = load_rows(logged(12), effort, progress) if {"12", "14"} & set(figures) else ()
+    loads: tuple[LoadRow, ...] = ()
+    ours: tuple[OursRow, ...] = ()
+    if {"12", "14"} & set(figures):
+        loads = load_rows(logged(12), effort, progress)
+        ours = ours_rows(kinds_of_figure_12(), RATES_QPS, effort, progress)
     return RecPipeReproduction(
         figures=tuple(figures),
         systolic=systolic_rows() if "10a" in figures else (),
@@ -75,13 +93,22 @@ def reproduce_recpipe(
         components=component_rows() if "11" in figures else (),
         energies=energy_rows() if "11" in figures else (),
         loads=loads if "12" in figures else (),
+        ours=ours if "12" in figures else (),
         mappings=tuple(map(mapping_row, ALL_MAPPINGS)) if "12" in figures else (),
         waterfalls=tuple(map(waterfall_row, WATERFALLS)) if "12" in figures else (),
         scaling=load_rows(logged(13), effort, progress) if "13" in figures else (),
+        ours_scaling=_scaling(effort, progress) if "13" in figures else (),
         ndcg_by_items=tuple(NDCG_BY_ITEMS.items()) if "13" in figures else (),
-        best=best_rows(loads) if "14" in figures else (),
+        best=best_rows(loads, ours) if "14" in figures else (),
         notes=tuple(NOTES[name] for name in ("", *FIGURES) if not name or name in figures),
     )
+
+
+def _scaling(effort: Effort, progress: Progress) -> tuple[OursRow, ...]:
+    """Our model for every number of items of figure 13."""
+    items = tuple(dict.fromkeys(run.items for run in logged(13)))
+    rates = sorted({run.rate_qps for run in logged(13)})
+    return ours_rows(kinds_of_figure_13(items), rates, effort, progress)
 
 
 def check_figures(figures: Sequence[str]) -> None:
