@@ -32,7 +32,7 @@ def recpipe(
 
     Args:
         figure: 10a, 10c, 11, 12, 13 or 14; may be repeated.
-        all: every figure; about half a minute.
+        all: every figure; about one and a half minutes of a core.
         queries: simulated in each replication of figures 12 to 14; 10,000 when not given.
         replications: of each load; 5 when not given, at least 2.
         samples: of the trace of figure 10c; 800,000 when not given, the published study had
