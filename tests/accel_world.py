@@ -15,7 +15,7 @@ LARGE = dlrm_work((13, 512, 256, 128, 64, 32), (96, 1), 26, 64)
 TWO_STAGES = QueryWork(num_in=4096, stages=(SMALL, LARGE))
 HALF = tuple(RowRates(num_tables=26, hit_rate=0.5) for _ in range(2))
 
-PROTOTYPE = Chip(clock_hz=1e9, dram=Dram(efficiency=1.0, banks=256), lanes=1024)
+PROTOTYPE = Chip(clock_hz=1e9, dram=Dram(efficiency=1.0, banks=256), lanes=4096)
 """32 GB/s that random bursts use in full, and dots that cost next to nothing."""
 
 

@@ -85,7 +85,7 @@ def test_every_unit_takes_what_its_formula_says() -> None:
     assert not t.pcie_in[0, 1].any()
     np.testing.assert_allclose(t.dram[0, :, 0], [13_312 * 64 / 16e9, 1664 * 128 / 16e9])
     np.testing.assert_allclose(t.sram[0, :, 0], [39_936 / 8e9, 2 * 4992 / 8e9])
-    cycles = network_cycles(SMALL.shape, 1024, 32, 32, overlap=True, num_lanes=128)
+    cycles = network_cycles(SMALL.shape, 1024, 32, 32, overlap=True, num_lanes=64)
     np.testing.assert_allclose(t.array[0, 0], cycles / 1e9)
     np.testing.assert_allclose(t.topk[0], [[(64 + 512) / 1e9] * 4, [0] * 4])
     np.testing.assert_allclose(t.pcie_out[0], [0, 4 * 512 / 12e9])

@@ -29,6 +29,7 @@ from recfunnel.simulate.accel_packed import (
     SORT,
     SRAM,
     SSD,
+    TICK,
     TOPK,
     WEIGHTS,
 )
@@ -304,7 +305,7 @@ def _compute(
     """A sub-array and its filter; returns when the sub-batch is passed on."""
     num_stages, group = place.shape[0], how[GROUP]
     copy = _first_free(copies, group, how[COPIES])
-    waits = copies[0, group, copy] > now
+    waits = copies[0, group, copy] > now + TICK
     begin = max(there, copies[0, group, copy])
     end = begin + own[ARRAY]
     passed: float = max(end, copies[1, group, copy]) + own[TOPK]

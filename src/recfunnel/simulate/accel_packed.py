@@ -25,6 +25,9 @@ COPIES, GROUP, CHANNEL, BARRIER, HOST, AHEAD, PRELOADED = range(7)
 LINK, MEMORY, DISK = range(3)
 """Latencies."""
 
+TICK = 1e-12
+"""Seconds that do not count: a sub-array that is free so soon is free, however sums are rounded."""
+
 
 class PackedTimes(NamedTuple):
     """Unit times, packed.

@@ -43,6 +43,7 @@ from recfunnel.simulate.accel_packed import (
     SORT,
     SRAM,
     SSD,
+    TICK,
     TOPK,
     WEIGHTS,
     packed,
@@ -172,7 +173,7 @@ def _one_query(
         group = how[s, GROUP]
         copy = _first_free(copies, group, how[s, COPIES])
         step[HELD] = 0.0
-        if copies[0, group, copy] > asked:
+        if copies[0, group, copy] > asked + TICK:
             _hold(s, b, own[NEED], stage[s, ROOM], steps, state, place)
         step[ASKED] = asked
         sram_free = max(asked, sram_free) + own[SRAM]

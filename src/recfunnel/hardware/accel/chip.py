@@ -58,7 +58,8 @@ class Chip(Value, frozen=True):
         dram: of embedding tables and weights.
         ssd: behind DRAM, where tables do not fit.
         pcie: to the host.
-        lanes: multiply-adders that make dot interactions; None lets the array make them.
+        lanes: multiply-adders that make dot interactions, each sub-array its share; None lets the
+            array make them.
         topk: the filter of each sub-array.
         host: who sorts without a filter.
     """
@@ -72,7 +73,7 @@ class Chip(Value, frozen=True):
     dram: Dram = Dram()
     ssd: Ssd | None = None
     pcie: Pcie = Pcie()
-    lanes: int | None = 128
+    lanes: int | None = 1024
     topk: FilterHardware = FilterHardware()
     host: Host = Host()
 

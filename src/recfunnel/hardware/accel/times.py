@@ -209,26 +209,23 @@ def _cycles(
     overlap: bool,
 ) -> IntArray:
     """(D, B). Runs that are as equal as they can be have two sizes, so two evaluations do."""
-    if num_items.shape[1] <= 2:
+    lanes = None
+    if chip.lanes is not None:
+        lanes = np.maximum(chip.lanes * rows * cols // chip.array.num_elements, 1)
+
+    def priced(num: IntArray, picked: Any = slice(None)) -> IntArray:
+        own = None if lanes is None else lanes[picked]
         return network_cycles(
-            work.shape, num_items, rows, cols, overlap=overlap, num_lanes=chip.lanes
+            work.shape, num, rows[picked], cols[picked], overlap=overlap, num_lanes=own
         )
+
+    if num_items.shape[1] <= 2:
+        return priced(num_items)
     least, most = num_items.min(axis=1, keepdims=True), num_items.max(axis=1, keepdims=True)
-    low, high = (
-        network_cycles(work.shape, size, rows, cols, overlap=overlap, num_lanes=chip.lanes)
-        for size in (least, most)
-    )
-    cycles = np.where(num_items == most, high, low)
+    cycles = np.where(num_items == most, priced(most), priced(least))
     others = ((num_items != least) & (num_items != most)).any(axis=1)
     if others.any():
-        cycles[others] = network_cycles(
-            work.shape,
-            num_items[others],
-            rows[others],
-            cols[others],
-            overlap=overlap,
-            num_lanes=chip.lanes,
-        )
+        cycles[others] = priced(num_items[others], others)
     return cycles
 
 

@@ -8,9 +8,6 @@ rows, half for the hottest and half to fetch ahead into; each sub-array has its 
 
 from collections.abc import Sequence
 
-import numpy as np
-from msgspec.structs import replace
-
 from recfunnel.hardware.accel.chip import Chip
 from recfunnel.hardware.accel.design import Design, StageUse, columns_of
 from recfunnel.hardware.accel.rows import RowRates
@@ -119,10 +116,4 @@ def times_with(stages: Sequence[Stage], sub_batches: int) -> UnitTimes:
         for each in work.stages
     ]
     columns = columns_of(work, [design])
-    whole = unit_times(CHIP, work, columns, demands)
-    array = np.empty_like(whole.array)
-    for place, stage in enumerate(stages):
-        lanes = at.NUM_LANES // stage.engine.fission
-        own = unit_times(replace(CHIP, lanes=lanes), work, columns, demands)
-        array[:, place] = own.array[:, place]
-    return whole._replace(array=array)
+    return unit_times(CHIP, work, columns, demands)
