@@ -59,6 +59,8 @@ class ChipParts(Value, frozen=True):
         weights: their memory.
         rows: memory of embedding rows.
         filter_entries: scores that each filter's buffer holds; 0 for one register, as published.
+        num_lanes: multiply-adders beside the array, each as large as an element of it; none on the
+            published chips.
     """
 
     num_elements: int
@@ -70,13 +72,17 @@ class ChipParts(Value, frozen=True):
     weights: Sram
     rows: Sram
     filter_entries: int = 0
+    num_lanes: int = 0
 
     def __post_init__(self) -> None:
-        counts = (self.num_accumulators, self.num_crossbars, self.num_filters, self.filter_entries)
+        counts = (
+            *(self.num_accumulators, self.num_crossbars, self.num_filters),
+            *(self.filter_entries, self.num_lanes),
+        )
         if self.num_elements < 1 or min(counts) < 0:
             raise StudyError(
                 f"a chip of {self.num_elements} elements and {counts} accumulators, crossbars, "
-                "filters and entries; give 1 element or more and no negative count"
+                "filters, entries and lanes; give 1 element or more and no negative count"
             )
 
 
@@ -121,7 +127,10 @@ def bill(parts: ChipParts, *, as_published: bool = False) -> tuple[Component, ..
         _memory("weight SRAM", parts.weights, as_published),
         _memory("row SRAM", parts.rows, as_published),
     ]
-    if parts.filter_entries:
+    if parts.num_lanes:
+        num_arrays = parts.num_lanes / blocks.ARRAY_ELEMENTS
+        lines.append(_line("lanes for dots", blocks.PLAIN_ARRAY, num_arrays, as_published))
+    if parts.filter_entries and parts.num_filters:
         buffer = Sram(
             macro_bytes=math.ceil(parts.filter_entries * SCORE_BITS / 8),
             num_macros=parts.num_filters,
