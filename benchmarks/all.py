@@ -19,6 +19,7 @@ WITHOUT_DATA = (
     "native_kernels.py",
     "topk_filter.py",
     "cache_speed.py",
+    "accel_speed.py",
     "computed_embeddings.py",
     "scheduler_speed.py",
     "hot_store.py",

@@ -194,7 +194,7 @@ def run_events(
                         _know(s + 1, end, q * num_batches + b, queue_s, queue, place)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _asks(
     own: DoubleArray,
     stage: DoubleArray,
@@ -351,7 +351,7 @@ def _serve(
     return end
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _count(units: DoubleArray, unit: int, end: float, length: float, window: DoubleArray) -> None:
     """Add what lies in the window of a stretch of work."""
     inside = min(end, window[1]) - max(end - length, window[0])
@@ -377,7 +377,7 @@ def _insert(times: DoubleArray, whose: IntArray, head: int, tail: int, at: float
     return tail + 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _first_free(copies: DoubleArray, group: int, num: int) -> int:
     """Of a stage's sub-arrays the one that is free first; the first of equals."""
     best = 0

@@ -226,7 +226,7 @@ def _enter(batch: DoubleArray, wait: DoubleArray, begin: float, steps: DoubleArr
     return begin
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _serve(free: DoubleArray, unit: int, asked: float, length: float) -> float:
     """A unit's time from when it is asked and free; returns the end."""
     free[unit] = max(asked, free[unit]) + length
@@ -234,7 +234,7 @@ def _serve(free: DoubleArray, unit: int, asked: float, length: float) -> float:
     return end
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _first_to_ask(
     batch: DoubleArray,
     stage: DoubleArray,
@@ -273,7 +273,7 @@ def _first_to_ask(
     return first, earliest
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _hold(
     s: int,
     b: int,
@@ -293,7 +293,7 @@ def _hold(
     state[s, _IN_USE] += need
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _first_free(copies: DoubleArray, group: int, num: int) -> int:
     """Of a stage's sub-arrays the one that is free first; the first of equals."""
     best = 0
