@@ -40,7 +40,7 @@ from recfunnel.core.computed import (
     QuotientRemainder,
 )
 from recfunnel.core.errors import InvalidInput, ModelError
-from recfunnel.core.graph import Linear, Lookup, Multiply, RankingGraph
+from recfunnel.core.graph import Linear, Lookup, Multiply, RankingGraph, RowSum
 from recfunnel.core.hashing import buckets
 
 RNG = np.random.default_rng(0)
@@ -363,6 +363,45 @@ def test_the_work_of_a_decoder_is_counted_until_it_is_stored() -> None:
     assert after.flops_per_candidate == 2 * 5
     assert after.bytes_per_candidate == 8 + 20
     assert after.parameter_bytes == 4 * (1000 * 5 + 5)
+
+
+def test_tables_that_save_most_arithmetic_a_byte_are_stored_first() -> None:
+    """Room for one: a row of the larger table saves more, but there are ten times as many."""
+    parameters, tables = {}, []
+    for name, num_ids, width in (("large", 1000, 80), ("small", 100, 40)):
+        for array, shape in (("w", (width, 32)), ("b", (width,)), ("v", (5, width)), ("c", (5,))):
+            parameters[f"{name}.{array}"] = RNG.normal(size=shape).astype(np.float32)
+        layers = (
+            DecoderLayer(weight=f"{name}.w", bias=f"{name}.b", activation="relu"),
+            DecoderLayer(weight=f"{name}.v", bias=f"{name}.c"),
+        )
+        codes = MultiplyShift(num_codes=32)
+        tables.append(Decoded(name=name, num_ids=num_ids, dim=5, codes=codes, layers=layers))
+    nodes = tuple(Lookup(side="candidate", column=0, table=table.name) for table in tables)
+    graph = RankingGraph(
+        nodes=(*nodes, Multiply(x_of=0, y_of=1)), score_of=2, computed=tuple(tables)
+    )
+
+    stored, _ = store_computed(graph, parameters, budget=Budget(MANY, made_bytes=21_000))
+
+    assert [table.name for table in stored.computed] == ["large"]
+
+
+def test_rows_that_are_summed_are_made_once_a_query() -> None:
+    """A list counts as one lookup; the sum itself is one multiply-add a candidate."""
+    example = decoded(5, 40, 24, 5)
+    graph = RankingGraph(
+        nodes=(RowSum(list_column=0, id_column=0, table=example.table.name),),
+        score_of=0,
+        computed=(example.table,),
+    )
+
+    work = graph_work(graph, example.parameters)
+
+    assert work.flops_per_query == 2 * sum(
+        array.size for array in example.parameters.values() if array.ndim == 2
+    )
+    assert work.flops_per_candidate == 2
 
 
 def test_a_runtime_of_stored_tables_says_what_it_cannot_do() -> None:

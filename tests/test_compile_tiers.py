@@ -165,6 +165,21 @@ def test_int4_rounds_by_half_a_step_and_the_rounding_of_its_ends(rows: list[list
     assert all(np.unique(row).size <= 16 for row in found)
 
 
+def test_int8_keeps_whole_multiples_of_its_step_exactly() -> None:
+    """From -127 to 127 steps, of any size that float32 has."""
+    rows = np.array([[-127, 3, 64, 126, 127, 0], [0.5, -63.5, 1, 2, 4, 8]], np.float32)
+    table = HashedRows(name="t", num_ids=2, dim=6, table="rows")
+    made = QuantisedRows("int8", lambda _table, _parameters, ids: rows[ids])
+
+    assert np.array_equal(made(table, {}, np.arange(2)), rows)
+
+
+def test_int4_keeps_sixteen_even_steps_exactly() -> None:
+    rows = np.array([np.arange(16), np.arange(16) * -0.5, np.full(16, 3)], np.float32)
+
+    assert np.array_equal(int4_levels(rows), rows)
+
+
 @pytest.mark.parametrize(
     ("storage", "row_bytes"), [("float32", 24), ("float16", 12), ("int8", 10), ("int4", 7)]
 )
