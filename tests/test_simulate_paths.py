@@ -170,6 +170,36 @@ def test_the_predicted_wait_is_when_a_query_really_starts() -> None:
     assert np.allclose(seen, run.latency_s - own_s)
 
 
+class Asked(Whole):
+    """Always the first path; notes how late each query that it is asked again about starts."""
+
+    rechooses = True
+
+    def __init__(self, patience: float) -> None:
+        self.patience, self.again = patience, 0
+
+    def choose(self, offer: Offer) -> int:
+        self.again += offer.starting
+        return 0
+
+
+@pytest.mark.parametrize(("late", "patience", "asked"), [(0.9, 1, 0), (1.1, 1, 1), (-0.5, 0, 0)])
+def test_a_plan_stands_while_a_query_starts_as_predicted(
+    late: float, patience: float, asked: int
+) -> None:
+    """Three queries of a millisecond on one server; the second starts `late` ms off its time."""
+    policy = Asked(patience * 0.1)  # of a deadline of 10 ms
+    dispatcher = Dispatcher(PathMenu(paths=(FAST,)), policy, 0.010)
+    (first,) = dispatcher.arrive(0, 10, 0.0)
+    assert not dispatcher.arrive(1, 10, 0.0)
+    assert not dispatcher.arrive(2, 10, 0.0)
+    (second,) = dispatcher.finish(first, 0.001 * (1 + late))
+    assert policy.again == asked
+    # nobody is behind the last one, so it may take whatever is best now
+    dispatcher.finish(second, 0.004)
+    assert policy.again == asked + 1
+
+
 def test_drawn_times_have_the_profiled_median_and_tail() -> None:
     sizes = np.full(40_000, 300)
     (first, second) = draw_service(MENU, sizes, np.random.default_rng(0))
