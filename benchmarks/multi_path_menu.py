@@ -63,8 +63,8 @@ def qualities(
     logits = {name: _logits(models_folder, name, queries) for name in names}
     clicked = np.zeros(logits[names[0]].shape, np.bool_)
     clicked[queries.relevance.row_ids(), queries.relevance.values] = True
-    runs = _runs(clicked.shape, trial)
-    return {served.name: _judged(served, logits, clicked, runs) for served in SERVED}
+    runs = query_runs(clicked.shape, trial)
+    return {served.name: judged_path(served, logits, clicked, runs) for served in SERVED}
 
 
 def _logits(models_folder: Folder, name: str, queries: QuerySet) -> FloatArray:
@@ -73,7 +73,7 @@ def _logits(models_folder: Folder, name: str, queries: QuerySet) -> FloatArray:
     return score_queries(model, queries, []).scores
 
 
-def _runs(shape: tuple[int, int], trial: PathsTrial) -> list[tuple[int, slice]]:
+def query_runs(shape: tuple[int, int], trial: PathsTrial) -> list[tuple[int, slice]]:
     """(block, columns) of queries that use every candidate once, but for the ends of blocks."""
     rng = rng_for(trial.seed, "queries that are judged")
     found = []
@@ -91,12 +91,20 @@ def _sizes(trial: PathsTrial, num_columns: int, rng: np.random.Generator) -> Int
     return draw_sizes(_PROFILED, trial, num_columns // GRID[0], rng)
 
 
-def _judged(
+def judged_path(
     served: Served,
     logits: Mapping[str, FloatArray],
     clicked: np.ndarray,
     runs: list[tuple[int, slice]],
 ) -> Quality:
+    """How good one path is.
+
+    Args:
+        served: the path.
+        logits: of each fitted model, (Q, C).
+        clicked: bool (Q, C).
+        runs: (block, columns) of each query.
+    """
     right, gains = [], []
     for block, columns in runs:
         first, last = (logits[name][block, columns] for name in (served.models * 2)[:2])
@@ -152,12 +160,12 @@ def profiled(
     found = {}
     for number, path in enumerate(menu.paths):
         rng = rng_for(seed, "profile", path.name)
-        first_s = _executed(engine, number, np.repeat(GRID, 5), 1e9, num_rows, rng)
+        first_s = _executed(engine, number, np.repeat(GRID, 5), 1e9, num_rows, rng, progress)
         mean_s = float(first_s.mean())
         samples = int(min(MOST_SAMPLES, BUSY * num_servers * MOST_SECONDS / mean_s / len(GRID)))
         sizes = rng.permutation(np.repeat(GRID, max(samples, 10)))
         rate_qps = BUSY * num_servers / mean_s
-        seconds = _executed(engine, number, sizes, rate_qps, num_rows, rng)
+        seconds = _executed(engine, number, sizes, rate_qps, num_rows, rng, progress)
         each = np.stack([seconds[sizes == size] for size in GRID])
         found[path.name] = ServiceTimes.of_samples(np.array(GRID), each, "measured")
         times = " ".join(f"{1e3 * s:.2f}" for s in found[path.name].median_s)
@@ -172,6 +180,7 @@ def _executed(
     rate_qps: float,
     num_rows: int,
     rng: np.random.Generator,
+    progress: Progress,
 ) -> DoubleArray:
     """Service times of one run on one path, the least disturbed of a few; all are answered."""
     arrival_s = np.cumsum(rng.standard_exponential(sizes.size)) / rate_qps
@@ -180,6 +189,8 @@ def _executed(
     while len(runs) < ATTEMPTS and not (runs and not runs[-1].polluted):
         runs.append(engine.run(load, FixedPath(index=number), Conditions(1.0, sizes), drain_s=60.0))
     best = min(runs, key=lambda run: run.disturbance.foreign_share + run.disturbance.steal_share)
+    if best.polluted:
+        progress.log(f"  disturbed, so measure again: {best.disturbance.words}")
     return best.events.service_s[:, 0]
 
 
