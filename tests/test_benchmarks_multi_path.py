@@ -22,7 +22,7 @@ KNOWN = Conditions(0.01, STREAM.sizes)
 
 
 def test_candidates_that_an_early_stage_drops_are_predicted_by_it() -> None:
-    """Of 80 candidates, all clicked, the first says no to 8 of the 64 it keeps and to the others."""
+    """Of 80 candidates, all clicked, the first says no to 8 that it keeps and to the others."""
     first = np.full((1, 80), 1.0, np.float32)
     first[0, :8] = -0.5
     first[0, 64:] = -1.0
