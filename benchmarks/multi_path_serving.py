@@ -107,7 +107,7 @@ def main() -> None:
     progress = _Log()
     stop_s = monotonic() + options.seconds if options.seconds else np.inf
     trial = PathsTrial(
-        loads=LOADS,
+        loads=options.loads,
         num_queries=options.queries,
         num_replications=options.replications,
         bound=not options.executed,
@@ -305,12 +305,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--judge", choices=("ndcg", "accuracy"), default="ndcg", help="quality")
     names = ", ".join(served.name for served in SERVED)
     parser.add_argument("--only", default="", help=f"paths, separated by ;, of: {names}")
+    parser.add_argument("--loads", default=",".join(map(str, LOADS)), help="of capacities")
     parser.add_argument("--queries", type=int, default=10_000, help="of a cell")
     parser.add_argument("--replications", type=int, default=3)
     parser.add_argument("--attempts", type=int, default=6, help="of a disturbed executed run")
     parser.add_argument("--seconds", type=float, default=0.0, help="stop after; 0 never")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    options.loads = tuple(float(load) for load in options.loads.split(","))
     options.only = tuple(filter(None, options.only.split(";")))
     return options
 

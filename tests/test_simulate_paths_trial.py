@@ -11,7 +11,7 @@ from rich.console import Console
 from recfunnel.cli.main import run_command
 from recfunnel.core.errors import InvalidInput, StudyError
 from recfunnel.core.servable import PathMenu
-from recfunnel.core.storage import write_json
+from recfunnel.core.storage import read_json, write_json
 from recfunnel.report.figure_paths import delivered_figure
 from recfunnel.report.paths_tables import trial_tables
 from recfunnel.report.terminal import draw_table
@@ -19,6 +19,7 @@ from recfunnel.schedule.base import Conditions
 from recfunnel.schedule.fixed import FixedPath
 from recfunnel.schedule.marginal_value import MarginalValue
 from recfunnel.schedule.metrics import delivered_quality
+from recfunnel.schedule.outcome import Outcome
 from recfunnel.simulate.paths import simulate_paths
 from recfunnel.simulate.paths_trial import (
     OURS,
@@ -142,3 +143,18 @@ def test_the_figure_draws_what_was_delivered(result: TrialResult) -> None:
     assert drawn[OURS].lines[0].get_xdata().tolist() == [0.3, 0.8, 1.3]
     with pytest.raises(InvalidInput, match="only cake cannot be drawn"):
         delivered_figure(result, ("only cake",))
+
+
+def test_a_trial_in_which_nothing_is_answered_can_be_stored(tmp_path: Path) -> None:
+    """A queue so long that the run is given up: no quality, infinite latency."""
+    trial = PathsTrial(num_queries=50, num_replications=2, loads=(0.5,), warmup=0)
+
+    def nothing(*_: object) -> Outcome:
+        stream = draw_stream(MENU, trial, 0)
+        zeros = np.zeros(50)
+        path = np.zeros(50, np.int64)
+        return Outcome(stream.unit_times, stream.sizes, path, zeros + np.inf, zeros, path + 1)
+
+    found = run_trial(MENU, trial, usual_policies(MENU), nothing, executed=True)
+    write_json(tmp_path / "trial.json", found)
+    assert read_json(tmp_path / "trial.json", TrialResult) == found

@@ -39,7 +39,7 @@ class Delivered(Value, frozen=True):
     Args:
         delivered_quality: mean over all queries of the quality of their path, 0 where late or
             never answered.
-        served_quality: mean quality over answered queries, late ones too; nan where a run has none.
+        served_quality: mean quality over answered queries, late ones too; 0 where a run has none.
         violation_rate: share of queries late or never answered.
         shed_rate: share turned away; part of the violations.
         goodput_qps: queries a second answered in time.
@@ -154,4 +154,4 @@ def _work_share(run: Outcome, path: int) -> float:
 
 
 def _mean(values: DoubleArray) -> float:
-    return float(values.mean()) if values.size else float("nan")
+    return float(values.mean()) if values.size else 0.0
