@@ -51,7 +51,7 @@ def delivered_figure(
         axes.set_xlabel(f"load, in times of what {result.best_static!r} carries alone")
         axes.set_ylabel("quality delivered in time")
         axes.set_ylim(bottom=0.0)
-        axes.legend()
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))  # beside: lines are everywhere
         settle(canvas)
     way = "executed" if result.executed else "simulated"
     return Figure(
