@@ -77,6 +77,18 @@ def test_a_design_is_told_its_times_alone_and_under_load(
     assert 500 < found["capacity_qps"]["mean"] < found["saturated_qps"]
 
 
+def test_the_example_of_the_page_has_the_times_of_the_page(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    found = told([str(docs / "rpaccel.toml"), "--replications", "1"], capsys)
+    row = "| as it is | 0.299 | 3,756 |"
+
+    assert row in (docs / "rpaccel.md").read_text()
+    assert found["latency_s"] == pytest.approx(0.299e-3, abs=0.5e-6)
+    assert found["saturated_qps"] == pytest.approx(3756, abs=3)
+
+
 def test_json_says_the_same_as_toml(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import tomllib
 
