@@ -1,6 +1,7 @@
 """Area, power and energy of the simulated accelerator."""
 
 import dataclasses
+import math
 import sys
 
 import msgspec
@@ -201,3 +202,33 @@ def test_cacti_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> Non
         cacti.cacti_sram(4096, 16)
     with pytest.raises(StudyError, match="whole words of 16 bits"):
         cacti.cacti_sram(4097, 16)
+
+
+def test_energies_of_operations_are_the_documented_ones() -> None:
+    """The table in the page about RPAccel, in picojoules; its sources are named beside each."""
+    documented = {
+        "mac_j": (0.16, 0.25, 1.29),
+        "hop_j": (0.012, 0.03, 0.075),
+        "dram_byte_j": (64, 120, 560),
+        "dram_activate_j": (1200, 3000, 7500),
+        "ssd_page_j": (4e6, 1e7, 2.5e7),
+        "bus_byte_j": (24, 60, 150),
+    }
+    for name, figures in documented.items():
+        found = getattr(USUAL, name)
+        assert (found.low, found.value, found.high) == pytest.approx([f * 1e-12 for f in figures])
+        assert found.source
+    assert USUAL.activation_byte_j.value == pytest.approx(sram_read_j(4096, 16).value / 2)
+    assert USUAL.row_byte_j.value == pytest.approx(sram_read_j(262_144, 32).value / 4)
+    assert USUAL.weight_byte_j == USUAL.row_byte_j
+    assert 1e6 * leakage_w(1e6).value == pytest.approx(3610, rel=1e-3)  # microwatts a mm2
+
+
+def test_the_power_law_of_sram_energies_is_the_fit_of_cactis_points() -> None:
+    points = (
+        *((4096, 16, 0.87), (32_768, 16, 2.09), (262_144, 32, 5.44), (262_144, 128, 13.1)),
+        *((2**20, 128, 26.8), (2**22, 128, 55.4), (2**24, 1024, 758.0)),
+    )
+    ratios = [1e12 * sram_read_j(size, width).value / pj for size, width, pj in points]
+    assert math.prod(ratios) == pytest.approx(1, abs=2e-3)  # least squares in logarithms
+    assert (min(ratios), max(ratios)) == pytest.approx((0.7146, 1.5460), rel=1e-3)

@@ -11,17 +11,20 @@ from recfunnel.cli.main import run_command
 from recfunnel.core.errors import StudyError
 from recfunnel.core.seeds import rng_for
 from recfunnel.core.storage import read_json, write_json
+from recfunnel.hardware.artifact.constants import FIFO_HITS
 from recfunnel.hardware.artifact.mappings import mapping
 from recfunnel.hardware.energy.access import USUAL
 from recfunnel.report.figure_recpipe import recpipe_figures
 from recfunnel.report.recpipe import LoadRow, RecPipeReproduction
 from recfunnel.report.recpipe_tables import recpipe_tables
 from recfunnel.study.recpipe.best import TARGET_QPS
+from recfunnel.study.recpipe.cache_study import published
 from recfunnel.study.recpipe.emulation import Sleeping, emulated_latency_s
 from recfunnel.study.recpipe.our_model import alone_s, best_times, times_with
 from recfunnel.study.recpipe.ours_under_load import ONE_ARRAY, Kind, candidates
 from recfunnel.study.recpipe.published import GAPS_MS, logged
 from recfunnel.study.recpipe.reproduce import FIGURES, check_figures, mapping_row, reproduce_recpipe
+from recfunnel.study.recpipe.systolic import systolic_rows
 from recfunnel.study.recpipe.under_load import Effort, arrivals, load_rows, mapped, tandem
 
 
@@ -292,3 +295,19 @@ def test_candidates_are_those_that_no_other_beats() -> None:
     assert len(kept) > 1
     assert capacities == sorted(capacities)
     assert by_latency[0].alone_s == alone_s(best_times((4, 4)))
+
+
+def test_hit_rates_of_the_corrected_model_are_the_logged_ones() -> None:
+    logged_hits = {
+        int(row["front_lines"]): round(row["front_hit_percent"] / 100, 4) for row in published()
+    }
+    for rows, hits in FIFO_HITS:
+        assert logged_hits[rows] == pytest.approx(hits, abs=2e-4)
+
+
+def test_published_utilisations_belong_to_the_published_cycles() -> None:
+    """Within 10 %: theirs is always a little above multiply-adds over elements and cycles."""
+    for row in systolic_rows():
+        if row.published_cycles is not None and row.published_utilisation is not None:
+            ours = row.utilisation * row.cycles / row.published_cycles
+            assert 0.999 < row.published_utilisation / ours < 1.1, row
