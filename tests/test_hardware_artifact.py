@@ -1,5 +1,7 @@
 """The timing model published with RecPipe: its numbers, its faults, and what corrections do."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -9,9 +11,11 @@ from recfunnel.hardware.artifact.constants import CRITEO, MOVIELENS, Engine, eng
 from recfunnel.hardware.artifact.faults import CORRECTED, FAULTS, PUBLISHED, Faults
 from recfunnel.hardware.artifact.mappings import all_mappings, mapping
 from recfunnel.hardware.artifact.timing import (
+    ServiceTime,
     Stage,
     capacity_qps,
     hit_share,
+    miss_share_of,
     service_times,
     total_s,
 )
@@ -244,3 +248,92 @@ def test_stages_out_of_range_are_refused() -> None:
         service_times(mapping((1,)), miss_share=1.5)
     with pytest.raises(StudyError, match="without stages"):
         service_times([])
+
+
+def test_engines_are_equal_parts_of_the_chip() -> None:
+    for part, each in at.ENGINES.items():
+        assert each.fission == part
+        assert each.side**2 * part == 128 * 128
+        if part < 64:
+            assert each.dram_bytes_per_s * part == 32 * 2**30
+    assert engine(64).dram_bytes_per_s == 2**30 / 8
+
+
+@pytest.mark.parametrize(
+    ("num_items", "sort_ms"), [(511, 0.03), (512, 0.07), (1024, 0.07), (1025, 0.35), (4096, 0.35)]
+)
+def test_the_hosts_sort_takes_the_published_steps(num_items: int, sort_ms: float) -> None:
+    stage = Stage(CRITEO["L"], num_items, engine(1))
+    (time,) = service_times([stage], host_sort=True)
+    assert 1e3 * time.sort_s == pytest.approx(sort_ms)
+    assert 1e6 * time.bus_out_s == pytest.approx(40 + 40 * num_items / 4096)
+
+
+def corrected(network: str, num_items: int, part: int, miss_share: float) -> ServiceTime:
+    stage = Stage(CRITEO[network], num_items, engine(part))
+    keep = CORRECTED_BUT_FOR_OVERLAP
+    return service_times([stage], keep, miss_share=miss_share)[0]
+
+
+CORRECTED_BUT_FOR_OVERLAP = msgspec.structs.replace(CORRECTED, gather_before_layers=True)
+
+
+def test_corrected_rows_move_whole_bursts_and_read_their_own_macros() -> None:
+    """Rows of 8 bytes: a miss moves 64, a hit reads 8 of 64 x 8 a cycle, at the same time."""
+    missed = corrected("S", 4096, 4, 1.0).gather_s
+    assert missed == pytest.approx(800e-9 + 4096 * 26 * 64 / (8 * 2**30))
+    hit = corrected("S", 4096, 4, 0.0).gather_s
+    assert hit == pytest.approx(8e-9 * 4096 * 26 * 8 / (16 * 8))
+    half = corrected("L", 512, 1, 0.5).gather_s
+    assert half == pytest.approx(800e-9 + 0.5 * 512 * 26 * 64 / (32 * 2**30))
+
+
+def test_corrected_dots_are_made_on_the_parts_lanes() -> None:
+    macs = 512 * 351 * 32
+    for part in at.ENGINES:
+        time = corrected("L", 512, part, 0.5).dots_s
+        assert time == pytest.approx(8e-9 * macs / (1024 // part), rel=1e-4)
+
+
+def test_corrected_weights_stay_where_they_fit_and_are_read_once_where_not() -> None:
+    """437 KB of the largest network: in 4 MiB, 1 MiB of a quarter, not in 256 KiB of a 16th."""
+    layers = 2 * (13 * 512 + 512 * 256 + 256 * 128 + 128 * 64 + 64 * 32)
+    for part, streams in ((1, False), (4, False), (16, True), (64, True)):
+        kept = corrected("L", 4096, part, 0.5).bottom_s
+        cycles = sum(
+            gemm_cycles(4096, n, k, engine(part).side, engine(part).side)
+            + (n + folded(k, part)) / 8
+            for k, n in ((13, 512), (512, 256), (256, 128), (128, 64), (64, 32))
+        )
+        read_s = 800e-9 + layers / (32 * 2**30 / part) if streams else 0.0
+        assert kept == pytest.approx(8e-9 * cycles + read_s, rel=1e-9)
+
+
+def folded(num_inputs: int, part: int) -> int:
+    return -(-num_inputs // engine(part).side)
+
+
+def test_rows_that_fit_the_corrected_sram_are_a_parts_share() -> None:
+    """16 MiB of rows of 64 bytes: 2^18 on the chip, 2^14 on a 16th, 2^12 on a 64th."""
+    found = [1 - miss_share_of(CRITEO["L"], engine(part), CORRECTED) for part in at.ENGINES]
+    assert found == pytest.approx([0.5231, hit_share(2**16), 0.3470, 0.2199])
+    small = PUBLISHED.without("constant_misses")
+    held = 1 - miss_share_of(CRITEO["S"], engine(4), small)
+    assert held == pytest.approx(hit_share(62_500), rel=1e-12)
+
+
+def test_the_page_has_what_each_correction_does() -> None:
+    """Milliseconds: one after the other, and alone in brackets."""
+    page = Path(__file__).parent.parent / "docs" / "recpipe.md"
+    rows = [line.split("|")[1:-1] for line in page.read_text("utf-8").splitlines() if "| `" in line]
+    documented = {row[0].strip(" `"): [cell.strip() for cell in row[-3:]] for row in rows}
+    assert tuple(documented) == NAMES
+    for column, fission in enumerate([(1,), (4, 4), (16, 4, 16)]):
+        way = waterfall(mapping(fission))
+        before_s = way.published_s
+        for step in way.steps:
+            said = documented[step.name][column].replace("\N{MINUS SIGN}", "-")
+            after, alone = (float(part) for part in said.rstrip(")").split(" ("))
+            assert after == pytest.approx(1e3 * (step.cumulative_s - before_s), abs=5.1e-4)
+            assert alone == pytest.approx(1e3 * (step.alone_s - way.published_s), abs=5.1e-4)
+            before_s = step.cumulative_s

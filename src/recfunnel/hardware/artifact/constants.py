@@ -10,7 +10,6 @@ from recfunnel.core.spec import Value
 CLOCK_PERIOD_S = 8e-9
 """The artifact's field is called a frequency; its arithmetic makes it nanoseconds."""
 
-CHIP_SIDE = 128
 GIB = 2**30
 DRAM_LATENCY_CYCLES = 100
 WEIGHT_SRAM_BYTES = 1_000_000
