@@ -13,7 +13,7 @@ from recfunnel.cli.verbs import app
 
 VERBS = (
     *("run", "data", "train", "score", "profile", "plan", "verify", "report", "recipes", "bench"),
-    *("explain", "accel", "reproduce", "compact"),
+    *("explain", "accel", "reproduce", "compact", "serve"),
 )
 OPTIONS = (
     "out",

@@ -15,6 +15,7 @@ from recfunnel.cli.bench import app as bench
 from recfunnel.cli.compact import compact
 from recfunnel.cli.explain import explain
 from recfunnel.cli.reproduce import app as reproduce
+from recfunnel.cli.serve import serve
 from recfunnel.cli.verbs import app
 from recfunnel.core.errors import RecfunnelError
 
@@ -23,6 +24,7 @@ app.command(bench)
 app.command(compact)
 app.command(explain)
 app.command(reproduce)
+app.command(serve)
 
 EXIT_OK = 0
 EXIT_MISSED = 1

@@ -157,6 +157,8 @@ class Dataset:
         validation: for every choice made while building.
         test: for reporting only.
         provenance: where it comes from.
+        context_keys: (U,), what the source calls each context; None where only rows number them.
+        item_keys: (I,), likewise of the items.
     """
 
     name: str
@@ -168,6 +170,8 @@ class Dataset:
     validation: QuerySet
     test: QuerySet
     provenance: Provenance
+    context_keys: NDArray[Any] | None = None
+    item_keys: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         for split, size in (
@@ -179,6 +183,12 @@ class Dataset:
                 raise DataError(
                     f"{self.name}: the {split} split is empty; give more data or other fractions"
                 )
+        for what, keys, rows in (
+            ("context", self.context_keys, self.context),
+            ("item", self.item_keys, self.items),
+        ):
+            if keys is not None and keys.shape != (len(rows),):
+                raise DataError(f"{self.name}: {keys.size} {what} keys for {len(rows)} rows")
 
     def check(self) -> None:
         """Hold every array against the schema.
@@ -221,6 +231,9 @@ def save_dataset(folder: Path, dataset: Dataset) -> None:
         arrays |= queries.relevance.to_arrays(f"{split}.relevance")
         if queries.candidates is not None:
             arrays[f"{split}.candidates"] = queries.candidates
+    for side, keys in (("context", dataset.context_keys), ("items", dataset.item_keys)):
+        if keys is not None:
+            arrays[f"{side}.keys"] = keys
     manifest = {
         "name": dataset.name,
         "task": dataset.task,
@@ -254,6 +267,8 @@ def load_dataset(folder: Path) -> Dataset:
         validation=_query_set(arrays, "validation", schema, items),
         test=_query_set(arrays, "test", schema, items),
         provenance=convert(manifest["provenance"], Provenance, name=f"{folder}: provenance"),
+        context_keys=arrays.get("context.keys"),
+        item_keys=arrays.get("items.keys"),
     )
 
 

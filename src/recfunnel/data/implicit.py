@@ -160,4 +160,6 @@ def full_ranking_dataset(
         validation=validation,
         test=test,
         provenance=provenance,
+        context_keys=users.keys,
+        item_keys=items.keys,
     )

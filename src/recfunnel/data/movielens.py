@@ -119,7 +119,8 @@ def _user_side(users: pl.DataFrame, zip_digits: int) -> SideTable:
     columns: list[IntArray] = [known[name].encode(users[name]) for name in names]
     features = tuple(_categorical(name, known[name]) for name in names)
     dense = np.zeros((users.height, 0), np.float32)
-    return SideTable(features, Features(np.column_stack(columns), dense))
+    values = Features(np.column_stack(columns), dense)
+    return SideTable(features, values, users["user"].to_numpy())
 
 
 def _categorical(name: str, known: Vocabulary) -> Feature:
@@ -144,4 +145,4 @@ def _movie_side(movies: pl.DataFrame) -> SideTable:
         standardised(filled)[:, None],
         (genres.encode_lists(movies["genres"]),),
     )
-    return SideTable(features, values)
+    return SideTable(features, values, movies["item"].to_numpy())

@@ -97,6 +97,8 @@ def leave_one_out_dataset(
         validation=_queries(schema, context, catalogue, validation, sampled),
         test=_queries(schema, context, catalogue, test, negatives),
         provenance=_with_files(provenance, paths),
+        context_keys=users.keys,
+        item_keys=items.keys,
     )
 
 

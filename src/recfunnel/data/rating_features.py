@@ -5,8 +5,10 @@ unknown); a user without a training rating has user id 0.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recfunnel.core.arrays import DoubleArray, FloatArray, IntArray, Ragged
 from recfunnel.core.features import Feature, Features, FeatureSchema
@@ -41,10 +43,12 @@ class SideTable:
     Args:
         features: categorical, dense and multi-valued; ids of the rows themselves not among them.
         values: one row each.
+        keys: (N,), what the source calls each row; None where only its number does.
     """
 
     features: tuple[Feature, ...]
     values: Features
+    keys: NDArray[Any] | None = None
 
 
 def standardised(values: DoubleArray | FloatArray) -> FloatArray:

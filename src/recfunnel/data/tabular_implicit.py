@@ -1,10 +1,12 @@
 """Own tables of (user, item) rows, ranked over the whole catalogue."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from recfunnel.core.arrays import BoolArray, FloatArray, IntArray
 from recfunnel.core.dataset import Dataset, Provenance
@@ -119,4 +121,13 @@ def _side(
 ) -> SideTable:
     seen = np.zeros(entities.table.frame.height, np.bool_)
     seen[entities.rows[in_train]] = True
-    return encode_features(entities.table, description.of_side(side), seen)
+    key = description.user if side == "context" else description.item
+    found = encode_features(entities.table, description.of_side(side), seen)
+    return replace(found, keys=_plain(entities.table.ids(key)))
+
+
+def _plain(keys: pl.Series) -> NDArray[Any]:
+    """Whole numbers as they are, everything else as text; stored without pickling."""
+    if keys.dtype.is_integer():
+        return keys.cast(pl.Int64).to_numpy()
+    return np.array(keys.cast(pl.String).to_list(), np.str_)

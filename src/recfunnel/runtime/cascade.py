@@ -129,7 +129,7 @@ class Cascade:
         else:
             whole, excluded = False, None
         rows = None if whole else _item_rows(question, before.columns)
-        scores = self._score(number, question.context, rows, before)
+        scores = self.scores_of(number, question.context, rows, before)
         own = scores[stage.model]
         last = number == len(self.pipeline.stages) - 1
         if self.pipeline.ranks_by_share and not last:
@@ -170,9 +170,20 @@ class Cascade:
             )
         return scaled(nominal, question.fraction)
 
-    def _score(
+    def scores_of(
         self, number: int, context: Features, rows: IntArray | None, before: Survivors
     ) -> dict[str, FloatArray]:
+        """Scores of every model a stage calls, and of those known before.
+
+        Args:
+            number: of the stage.
+            context: Features of 1 row.
+            rows: int64 (n,), items; None means all of them in order.
+            before: what the stage before kept, n columns.
+
+        Returns:
+            float32 (n,) by model.
+        """
         known = dict(before.scores)
         candidates = None if rows is None else rows[np.newaxis]
         for name in self.calls[number]:

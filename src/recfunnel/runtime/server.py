@@ -87,20 +87,22 @@ def unmapped(queries: QuerySet) -> QuerySet:
     """The same queries with plain arrays over the mapped files: indexing those is much faster."""
     return QuerySet(
         queries.schema,
-        _plain_features(queries.context),
-        _plain_features(queries.items),
+        plain_features(queries.context),
+        plain_features(queries.items),
         None if queries.candidates is None else np.asarray(queries.candidates),
-        _plain_ragged(queries.excluded),
-        _plain_ragged(queries.relevance),
+        plain_ragged(queries.excluded),
+        plain_ragged(queries.relevance),
     )
 
 
-def _plain_features(features: Features) -> Features:
-    multi = tuple(_plain_ragged(ragged) for ragged in features.multi_valued)
+def plain_features(features: Features) -> Features:
+    """The same features with plain arrays over the mapped files."""
+    multi = tuple(plain_ragged(ragged) for ragged in features.multi_valued)
     return Features(np.asarray(features.categorical), np.asarray(features.dense), multi)
 
 
-def _plain_ragged(ragged: Ragged) -> Ragged:
+def plain_ragged(ragged: Ragged) -> Ragged:
+    """The same rows with plain arrays over the mapped files."""
     weights = None if ragged.weights is None else np.asarray(ragged.weights)
     return Ragged(np.asarray(ragged.values), np.asarray(ragged.offsets), weights)
 

@@ -87,6 +87,8 @@ class Dispatcher:
         self._last_arrival_s = np.nan
         self.num_unfinished = 0
         """Queries that arrived and are neither answered nor turned away."""
+        self.turned_away: list[int] = []
+        """Queries turned away, in order; whoever wants to know empties it."""
         self._offer = Offer(
             num_candidates=0,
             budget_s=0.0,
@@ -131,6 +133,7 @@ class Dispatcher:
         self._last_arrival_s = now_s
         own.path = self._chosen(offer)
         if own.path == SHED:
+            self.turned_away.append(query)
             return []
         self.num_unfinished += 1
         platform = self._platforms[own.path][0]
@@ -191,6 +194,7 @@ class Dispatcher:
                 own.path = self._chosen_again(own, platform, now_s)
                 if own.path == SHED:
                     self.num_unfinished -= 1
+                    self.turned_away.append(own.number)
                     continue
             starts += self._begin(own, now_s, 1)
         return starts

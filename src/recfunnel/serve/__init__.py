@@ -1,0 +1,1 @@
+"""A plan as a service: requests in, ranked items out, inside the deadline."""
