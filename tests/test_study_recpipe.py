@@ -263,7 +263,7 @@ def test_infinite_latencies_survive_the_file(whole: RecPipeReproduction, tmp_pat
 def test_our_model_answers_a_query_alone_sooner_on_every_mapping(
     whole: RecPipeReproduction,
 ) -> None:
-    assert len(whole.mappings) == 40
+    assert len(whole.mappings) == 41
     for row in whole.mappings:
         assert row.ours_s < row.published_s
         assert row.ours_qps >= 0.999 / row.ours_s  # no unit works longer than the query takes
@@ -311,3 +311,14 @@ def test_published_utilisations_belong_to_the_published_cycles() -> None:
         if row.published_cycles is not None and row.published_utilisation is not None:
             ours = row.utilisation * row.cycles / row.published_cycles
             assert 0.999 < row.published_utilisation / ours < 1.1, row
+
+
+def test_the_prior_art_stands_first_and_is_the_slowest_single_stage_on_one_array(
+    whole: RecPipeReproduction,
+) -> None:
+    before, one = whole.mappings[:2]
+    assert (before.host_sort, before.fission, one.fission) == (True, (1,), (1,))
+    assert round(1e3 * before.published_s, 3) == 2.480
+    for name in ("published_s", "corrected_s", "ours_s"):
+        assert getattr(before, name) > 1.15 * getattr(one, name)
+    assert round(before.published_qps) == 403

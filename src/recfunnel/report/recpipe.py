@@ -1,5 +1,7 @@
 """RecPipe's accelerator figures as values: published, by its own model, and by ours."""
 
+from typing import Literal
+
 from recfunnel.core.results import Estimate
 from recfunnel.core.spec import Value
 
@@ -48,6 +50,7 @@ class MappingRow(Value, frozen=True):
     Args:
         items: each stage reads.
         fission: the part of the chip that each stage's engines are.
+        host_sort: whether the host sorts, to which all scores go: the paper's prior art.
         published_s: service time of all stages in the published model.
         published_qps: its capacity.
         corrected_s: with its faults corrected.
@@ -59,6 +62,7 @@ class MappingRow(Value, frozen=True):
 
     items: tuple[int, ...]
     fission: tuple[int, ...]
+    host_sort: bool
     published_s: float
     published_qps: float
     corrected_s: float
@@ -257,6 +261,7 @@ class RecPipeReproduction(Value, frozen=True):
         ndcg_by_items: the authors' own, for figure 13.
         best: figure 14.
         notes: what must be known to read the figures.
+        simulated: everything that is not called published or logged.
     """
 
     figures: tuple[str, ...]
@@ -274,3 +279,4 @@ class RecPipeReproduction(Value, frozen=True):
     ndcg_by_items: tuple[tuple[int, float], ...] = ()
     best: tuple[BestRow, ...] = ()
     notes: tuple[str, ...] = ()
+    simulated: Literal[True] = True

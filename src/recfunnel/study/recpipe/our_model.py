@@ -53,12 +53,15 @@ CHIP = Chip(
 """With the published constants; what they do not say is the model's own."""
 
 
-def best_times(fission: Sequence[int], items: Sequence[int] | None = None) -> UnitTimes:
+def best_times(
+    fission: Sequence[int], items: Sequence[int] | None = None, *, host_sort: bool = False
+) -> UnitTimes:
     """Unit times of a published mapping with the best of `SUB_BATCHES`.
 
     Args:
         fission: the part of the chip that each stage's sub-arrays are.
         items: each stage reads, instead of the pipeline's own.
+        host_sort: the host sorts behind every stage, to which all scores go.
 
     Returns:
         Of one design.
@@ -67,7 +70,7 @@ def best_times(fission: Sequence[int], items: Sequence[int] | None = None) -> Un
         StudyError: no such mapping.
     """
     stages = mapping(fission, items)
-    tried = [times_with(stages, number) for number in SUB_BATCHES]
+    tried = [times_with(stages, number, host_sort=host_sort) for number in SUB_BATCHES]
     return min(tried, key=lambda times: float(query_latency_s(times)[0]))
 
 
@@ -85,7 +88,7 @@ def capacity_qps(times: UnitTimes) -> float:
     return 1 / max(*one_each, shared_dram, float(arrays.max()))
 
 
-def times_with(stages: Sequence[Stage], sub_batches: int) -> UnitTimes:
+def times_with(stages: Sequence[Stage], sub_batches: int, *, host_sort: bool = False) -> UnitTimes:
     """Unit times of a published pipeline cut into so many sub-batches, of one design."""
     num_out = [*(stage.num_items for stage in stages[1:]), NUM_ANSWERS]
     work = QueryWork(
@@ -106,6 +109,7 @@ def times_with(stages: Sequence[Stage], sub_batches: int) -> UnitTimes:
                 copies=stage.num_engines,
                 static_bytes=part_bytes,
                 ahead_bytes=part_bytes,
+                policy="host" if host_sort else "quota",
             )
             for stage in stages
         ),
