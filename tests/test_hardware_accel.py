@@ -27,6 +27,7 @@ from recfunnel.hardware.accel.design import Design, columns_of
 from recfunnel.hardware.accel.fits import check_fits, used_elements, used_embedding_bytes
 from recfunnel.hardware.accel.rows import RowRates
 from recfunnel.hardware.accel.work import QueryWork, dlrm_work, tower_work
+from recfunnel.hardware.memory.ssd import Ssd
 from recfunnel.hardware.systolic.network import network_cycles
 from recfunnel.hardware.topk.bins import linear_edges
 from recfunnel.hardware.topk.filter import TopKFilter
@@ -65,6 +66,17 @@ def test_a_running_threshold_passes_what_the_filter_passes(margin: float) -> Non
     np.testing.assert_allclose(sizes[1], passed.sum(axis=2).mean(axis=0), rtol=0.02, atol=1.5)
 
 
+def test_a_running_threshold_passes_its_share_of_every_sub_batch() -> None:
+    passed = {
+        margin: sizes_of(design(use(policy="running", margin=margin), use(), sub_batches=8))[0][1]
+        for margin in (1.0, 1.25, math.inf)
+    }
+
+    assert passed[1.0].tolist() == [64] * 8
+    assert passed[1.25].tolist() == [80] * 6 + [74, 64]
+    assert passed[math.inf].tolist() == [512, 256, 171, 128, 103, 86, 74, 64]
+
+
 def test_whole_bins_pass_more_than_is_wanted() -> None:
     sizes, answers = sizes_of(design(use(overshoot=1.15), use(overshoot=1.08), sub_batches=4))
 
@@ -90,6 +102,24 @@ def test_every_unit_takes_what_its_formula_says() -> None:
     np.testing.assert_allclose(t.topk[0], [[(64 + 512) / 1e9] * 4, [0] * 4])
     np.testing.assert_allclose(t.pcie_out[0], [0, 4 * 512 / 12e9])
     np.testing.assert_allclose(t.sort[0], [0, 1e-5 + 512e-7])
+
+
+def test_a_global_filter_is_walked_and_read_once_and_answers_are_eight_bytes() -> None:
+    t = times_of(design(use(policy="global"), use(policy="global"), sub_batches=4))
+
+    assert not t.topk.any()
+    np.testing.assert_allclose(t.after[0], [(16 + 4096) / 1e9, (16 + 512) / 1e9])
+    np.testing.assert_allclose(t.pcie_out[0], [0, 8 * 64 / 12e9])
+
+
+def test_rows_on_the_ssd_are_not_read_from_dram() -> None:
+    chip = replace(PROTOTYPE, ssd=Ssd())
+    cold = (RowRates(num_tables=26, hit_rate=0.5, ssd_share=0.25), HALF[1])
+    some, none = (times_of(design(), chip=chip, demands=each) for each in (cold, HALF))
+
+    np.testing.assert_allclose(some.dram[0, 0], 0.75 * none.dram[0, 0])
+    np.testing.assert_allclose(some.ssd[0, :, 0], [4096 * 13 / 4 * chip.ssd.row_s, 0])
+    np.testing.assert_array_equal(some.sram, none.sram)
 
 
 def test_a_linked_buffer_is_read_only_where_something_is_passed() -> None:
@@ -181,6 +211,10 @@ def test_a_tower_has_its_layers_and_no_interaction() -> None:
         (
             lambda: check_fits(Chip(), TWO_STAGES, design(use(ahead_bytes=16 << 20), use())),
             "20,971,520 bytes in an embedding SRAM of 16,777,216; make",
+        ),
+        (
+            lambda: check_fits(Chip(), TWO_STAGES, design(use(static_bytes=9 << 20), use())),
+            "17,825,792 bytes in an embedding SRAM",
         ),
         (
             lambda: check_fits(Chip(), TWO_STAGES, design(sub_batches=600)),

@@ -48,6 +48,8 @@ def test_more_room_and_smaller_sub_batches_fetch_less() -> None:
     # a row that several candidates look up is fetched once, so a candidate of many costs less
     assert (np.diff(fetched[:, 0] / sizes[:, 0]) < 0).all()
     assert fetched[0, 0] <= 32 * 26
+    # fewer candidates than were counted: their share
+    np.testing.assert_allclose(curve.fetched(8, held), fetched[0] / 4)
 
 
 def test_rows_that_dram_does_not_hold_come_from_the_ssd() -> None:

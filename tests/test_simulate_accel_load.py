@@ -18,7 +18,8 @@ from accel_world import (
 from recfunnel.core.errors import StudyError
 from recfunnel.core.seeds import rng_for
 from recfunnel.core.workload import ServiceLevel
-from recfunnel.hardware.accel.times import UnitTimes
+from recfunnel.hardware.accel.times import UnitTimes, joined
+from recfunnel.hardware.memory.ssd import Ssd
 from recfunnel.simulate.accel_events import (
     ASKED,
     COPY,
@@ -59,10 +60,13 @@ def busy_with(times: UnitTimes, share: float) -> float:
 
 def test_one_query_is_the_recurrence_to_the_last_bit() -> None:
     rng = rng_for(11, "one query")
+    small = replace(PROTOTYPE, weight_sram_bytes=200_000, ssd=Ssd())  # the large stage's stream
+    cold = tuple(replace(each, ssd_share=0.001) for each in HALF)
     for number in range(300):
         made = random_design(rng, 1 + number % 2)
         work = replace(TWO_STAGES, stages=TWO_STAGES.stages[: len(made.stages)])
-        times = times_of(made, work=work, demands=HALF[: len(made.stages)])
+        chip, demands = (small, cold) if number % 4 > 1 else (PROTOTYPE, HALF)
+        times = times_of(made, chip=chip, work=work, demands=demands[: len(made.stages)])
         run = run_stream(times, np.array([0.0]), np.array([0]), with_steps=True)
         alone_s, steps = query_steps(times)
 
@@ -222,18 +226,31 @@ def test_capacity_is_where_the_tail_meets_its_deadline() -> None:
 def test_kinds_of_query_take_their_own_times() -> None:
     sizes = [replace(TWO_STAGES, num_in=n) for n in (1024, 4096)]
     parts = [times_of(design(sub_batches=4), work=work) for work in sizes]
-    both = parts[0]._replace(
-        **{
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in parts[0]._fields
-            if not isinstance(getattr(parts[0], name), float)
-        }
-    )
+    both = joined(parts)
     kind = np.array([0, 1, 1, 0])
     run = run_stream(both, np.arange(4) * 1.0, kind)
 
     alone = [query_latency_s(part)[0] for part in parts]
     np.testing.assert_allclose(run.departure_s - np.arange(4), [alone[k] for k in kind], rtol=1e-9)
+
+
+def test_a_stage_takes_sub_batches_in_the_order_in_which_their_ids_became_known() -> None:
+    sizes = [replace(TWO_STAGES, num_in=n) for n in (600, 4096)]
+    made = design(use(copies=3), use(32), sub_batches=3)
+    both = joined([times_of(made, work=work) for work in sizes])
+    rng = rng_for(16, "order")
+    kind = rng.integers(0, 2, 1000)
+    arrival_s = np.cumsum(rng.exponential(size=1000)) / (0.9 * saturated_qps(both, kind))
+    steps = run_stream(both, arrival_s, kind, with_steps=True).steps
+
+    overtaken = 0
+    for s in range(2):
+        part = steps[:, s].reshape(-1, steps.shape[-1])
+        part = part[np.lexsort((part[:, READY], part[:, ASKED]))]
+        assert (np.diff(part[:, READY]) >= 0).all()
+        last_ready = steps[:, s, :, READY].max(axis=1)
+        overtaken += int((steps[1:, s, 0, READY] < last_ready[:-1]).sum())
+    assert overtaken > 20  # a small query's first before a large one's last
 
 
 def test_two_designs_see_the_same_queries() -> None:
@@ -250,6 +267,9 @@ def test_two_designs_see_the_same_queries() -> None:
 @pytest.mark.parametrize(
     ("build", "says"),
     [
+        (lambda t: joined([t, times_of(design(sub_batches=3))]), "(2 and 3|3 and 2) sub-batches"),
+        (lambda t: joined([t, t._replace(dram_latency_s=1.0)]), "different latencies"),
+        (lambda t: joined([t][:0]), "no times to join"),
         (lambda t: run_stream(t, np.array([1.0, 0.5]), np.zeros(2, np.int64)), "never fall"),
         (lambda t: run_stream(t, np.zeros(2), np.array([0, 1])), "a kind of 0 to 0 each"),
         (lambda t: AccelLoad(t, np.zeros(5)), r"shape \(5,\); give \(R, N\)"),

@@ -21,10 +21,13 @@ from recfunnel.hardware.accel.rows import RowRates
 from recfunnel.hardware.memory.ssd import Ssd
 from recfunnel.simulate.accel_query import (
     ASKED,
+    DRAM_END,
     FINISH,
+    HELD,
     PASSED,
     READY,
     START,
+    WEIGHTS_AT,
     busy_s,
     query_latency_s,
     query_steps,
@@ -227,14 +230,39 @@ def test_stages_on_the_same_sub_array_take_turns() -> None:
 
 
 def test_weights_that_do_not_fit_are_loaded_behind_the_stage_before() -> None:
-    chip = replace(PROTOTYPE, weight_sram_bytes=460_000)  # the large stage's, but not both
-    t = times_of(design(sub_batches=4), chip=chip)
-    late = latency(design(sub_batches=4, weights_preloaded=False), chip=chip)
+    chip = replace(PROTOTYPE, weight_sram_bytes=200_000)  # the small stage's only
+    early, late = (
+        times_of(design(sub_batches=4, weights_preloaded=flag), chip=chip) for flag in (True, False)
+    )
+    memory_s = chip.dram.latency_s
+    _, steps = query_steps(early)
+    behind_s = steps[0, 0, DRAM_END] + early.weights[0, 1, 0] + memory_s
 
-    assert t.weights.sum() > 0
-    assert latency(design(sub_batches=4), chip=chip) < late
-    ample = latency(design(sub_batches=4))
-    assert latency(design(sub_batches=4), chip=chip) <= ample + t.weights.sum() + 1e-6
+    assert early.weights[0, 1].min() > 0
+    assert not early.weights[0, 0].any()
+    assert steps[1, 0, WEIGHTS_AT] == pytest.approx(behind_s)
+    assert steps[1, 0, START] < steps[1, 0, ASKED] + early.weights[0, 1, 0]
+    _, steps = query_steps(late)
+    own_s = steps[1, :, DRAM_END] + late.weights[0, 1] + memory_s
+    np.testing.assert_allclose(steps[1, :, WEIGHTS_AT], own_s)
+    assert (steps[1, :, START] >= steps[1, :, WEIGHTS_AT]).all()
+
+
+def test_room_in_the_buffer_is_kept_from_asking_to_the_end_of_computing() -> None:
+    rng = rng_for(10, "room")
+    held_back = 0
+    for _ in range(200):
+        made = random_design(rng, look_ahead=True, sub_batches=16)
+        times = times_of(made)
+        _, steps = query_steps(times)
+        for s in range(2):
+            holds = steps[s][steps[s, :, HELD] > 0]
+            moments = holds[:, ASKED, None]
+            within = (holds[:, ASKED] <= moments) & (holds[:, FINISH] > moments + 1e-12)
+            used = (within * holds[:, HELD]).sum(axis=1)
+            assert (used <= made.stages[s].ahead_bytes * (1 + 1e-12)).all()
+            held_back += int((used > 0.9 * made.stages[s].ahead_bytes).sum())
+    assert held_back > 100
 
 
 def test_a_table_of_designs_gives_what_each_gives_alone() -> None:

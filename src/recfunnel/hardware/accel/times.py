@@ -152,6 +152,36 @@ def unit_times(
     return times.in_one_layout()
 
 
+def joined(parts: Sequence[UnitTimes]) -> UnitTimes:
+    """Designs of several tables in one, or kinds of query on one design.
+
+    Args:
+        parts: of the same chip, with as many stages and sub-batches.
+
+    Returns:
+        All of them, in that order.
+
+    Raises:
+        StudyError: none, or of different chips, stages or sub-batches.
+    """
+    if not parts:
+        raise StudyError("no times to join; give one or more")
+    shapes = sorted({part.array.shape[1:] for part in parts})
+    if len(shapes) > 1:
+        raise StudyError(
+            f"times of {' and '.join(str(s[0]) for s in shapes)} stages and "
+            f"{' and '.join(str(s[1]) for s in shapes)} sub-batches; join those of one number"
+        )
+    first = parts[0]
+    arrays: dict[str, Any] = {}
+    for name, value in first._asdict().items():
+        if not isinstance(value, float):
+            arrays[name] = np.concatenate([getattr(part, name) for part in parts])
+        elif any(getattr(part, name) != value for part in parts):
+            raise StudyError(f"times of different latencies ({name}); join those of one chip")
+    return first._replace(**arrays)
+
+
 def _rows(
     chip: Chip,
     work: StageWork,
