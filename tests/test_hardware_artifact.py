@@ -20,6 +20,7 @@ from recfunnel.hardware.artifact.timing import (
     total_s,
 )
 from recfunnel.hardware.artifact.waterfall import waterfall
+from recfunnel.hardware.energy.chip import RPACCEL
 from recfunnel.hardware.systolic.cycles import gemm_cycles
 
 LOGGED_SUMS_MS = {
@@ -317,6 +318,12 @@ def test_rows_that_fit_the_corrected_sram_are_a_parts_share() -> None:
     """16 MiB of rows of 64 bytes: 2^18 on the chip, 2^14 on a 16th, 2^12 on a 64th."""
     found = [1 - miss_share_of(CRITEO["L"], engine(part), CORRECTED) for part in at.ENGINES]
     assert found == pytest.approx([0.5231, hit_share(2**16), 0.3470, 0.2199])
+    assert (
+        RPACCEL.weights.num_bytes,
+        RPACCEL.rows.num_bytes,
+    ) == (at.AREA_WEIGHT_SRAM_BYTES, at.AREA_ROW_SRAM_BYTES)
+    assert RPACCEL.rows.num_macros == at.NUM_ROW_MACROS
+    assert RPACCEL.num_accumulators == at.NUM_LANES
     small = PUBLISHED.without("constant_misses")
     held = 1 - miss_share_of(CRITEO["S"], engine(4), small)
     assert held == pytest.approx(hit_share(62_500), rel=1e-12)

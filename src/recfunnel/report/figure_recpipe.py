@@ -54,7 +54,7 @@ def recpipe_figures(result: RecPipeReproduction) -> tuple[Figure, ...]:
         figures.append(ours_figure(result.ours, result.loads))
         figures += [waterfall_figure(row) for row in result.waterfalls]
     if result.scaling:
-        figures.append(scaling_figure(result.scaling))
+        figures.append(scaling_figure(result.scaling, result.ours_scaling))
     if result.best:
         figures.append(best_figure(result.best))
     return tuple(figures)

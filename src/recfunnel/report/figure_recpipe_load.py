@@ -229,7 +229,7 @@ def _value(axes: "Axes", end: float, place: float, text: str) -> None:
     )
 
 
-def scaling_figure(rows: Sequence[LoadRow]) -> Figure:
+def scaling_figure(rows: Sequence[LoadRow], ours: Sequence[OursRow]) -> Figure:
     """Figure 13: p95 over the items of the first stage, at the lowest load."""
     rate = min(row.rate_qps for row in rows)
     canvas, axes = new_axes(height_in=4.6)
@@ -239,6 +239,12 @@ def scaling_figure(rows: Sequence[LoadRow]) -> Figure:
         for place, number in enumerate(numbers):
             own = [row for row in rows if row.num_stages == number and row.rate_qps == rate]
             _scaling_lines(axes, own, BASELINES[place], names[place])
+            best = [
+                (row.items[0], row.p95_s.mean)
+                for row in ours
+                if row.rate_qps == rate and len(row.items) == number
+            ]
+            _shown_line(axes, best, BASELINES[place], "-", "o")
         axes.set_yscale("log")
         mark_durations(axes.yaxis)
         axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -247,8 +253,13 @@ def scaling_figure(rows: Sequence[LoadRow]) -> Figure:
         legend_of_styles(
             axes,
             names,
-            (("logged", "D", "none"), ("with sleeping", "", "-"), ("their model", "", DASHED)),
-            last=("corrected", "", DOTTED),
+            (
+                ("logged", "D", "none"),
+                ("with sleeping", "", "-"),
+                ("their model", "", DASHED),
+                ("corrected", "", DOTTED),
+            ),
+            last=("our model", "o", "-"),
         )
         settle(canvas)
     told = "; ".join(
