@@ -121,6 +121,10 @@ def test_every_span_of_a_unit_begins_when_the_one_before_has_ended(
     for span in found["spans"]:
         by_unit.setdefault(span["unit"], []).append((span["start_s"], span["end_s"]))
 
+    ids_s = 4096 * (8 * 26 + 4 * 13) / 12e9
+    ends_s = [end for _, end in sorted(by_unit["PCIe in"])]
+    assert min(by_unit["PCIe in"])[0] == pytest.approx(0.0, abs=1e-12)
+    np.testing.assert_allclose(ends_s, ids_s * np.arange(1, 9) / 8)
     assert set(by_unit) >= {"PCIe in", "DRAM", "SRAM", "array 0.1", "filter 1.0", "PCIe out"}
     for spans in by_unit.values():
         spans.sort()

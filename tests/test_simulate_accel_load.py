@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from accel_oracle import departures
 from accel_world import (
     HALF,
     PROTOTYPE,
@@ -83,6 +84,29 @@ def test_one_query_is_the_recurrence_where_a_stage_waits(policy: str) -> None:
         run = run_stream(times, np.zeros(1), np.zeros(1, np.int64))
 
         assert run.departure_s[0] == query_latency_s(times)[0]
+
+
+@pytest.mark.parametrize("load", [0.5, 0.9, 1.5])
+def test_many_queries_go_as_a_plain_list_of_events_says(load: float) -> None:
+    rng = rng_for(17, "plainly", str(load))
+    small = replace(PROTOTYPE, weight_sram_bytes=200_000, ssd=Ssd())
+    cold = tuple(replace(each, ssd_share=0.001) for each in HALF)
+    for number in range(25):
+        chip, demands = (small, cold) if number % 2 else (PROTOTYPE, HALF)
+        made = random_design(rng, sub_batches=int(rng.integers(1, 7)))
+        if number % 5 == 0:
+            made = replace(made, stages=(replace(made.stages[0], policy="host"), made.stages[1]))
+        if number % 7 == 0:
+            made = replace(made, stages=(made.stages[0], replace(made.stages[0], shares_with=0)))
+        works = [replace(TWO_STAGES, num_in=n) for n in (700, 1500, 4096)]
+        parts = [times_of(made, chip=chip, work=work, demands=demands) for work in works]
+        times, kind = joined(parts), rng.integers(0, 3, 30)
+        rate_qps = load * saturated_qps(times, np.repeat(kind, 10))
+        arrival_s = np.cumsum(rng.exponential(size=30)) / rate_qps
+
+        found = run_stream(times, arrival_s, kind).departure_s
+
+        np.testing.assert_allclose(found, departures(times, arrival_s, kind), rtol=1e-9)
 
 
 def test_queries_far_apart_do_not_know_of_each_other() -> None:
@@ -209,6 +233,23 @@ def test_waiting_grows_with_the_load_on_the_same_queries() -> None:
     assert not over.steady
     assert math.isinf(over.p99_s.mean)
     assert over.throughput_qps.mean == pytest.approx(limit_qps, rel=0.05)
+
+
+def test_a_load_is_steady_below_what_saturates_it_less_the_noise_of_its_gaps() -> None:
+    times = times_of(design(sub_batches=8))
+    load = accel_load(times, Poisson(), num_queries=2000, num_replications=3)
+    rates = [1999 / (unit[-1] - unit[0]) for unit in load.unit_times]
+    cv2 = [
+        np.var(np.diff(unit)) * rate**2 for unit, rate in zip(load.unit_times, rates, strict=True)
+    ]
+    expected = load.saturated().mean / (np.array(rates) * (1 + 2 * np.sqrt(np.array(cv2) / 2000)))
+
+    np.testing.assert_allclose(load.stable_rates_qps, expected, rtol=1e-6)
+    run = load.run_one(0, 0.5 * float(expected[0]))
+    assert run.steady
+    assert run.latency_s.size == 1800  # the first tenth is left out
+    one = AccelLoad(times, load.unit_times[:1], warmup=1999).run_one(0, 100.0)
+    assert one.latency_s.size == 1
 
 
 def test_capacity_is_where_the_tail_meets_its_deadline() -> None:
