@@ -1,0 +1,1 @@
+"""A run folder's models on the simulated accelerator."""
