@@ -74,7 +74,7 @@ def test_every_part_of_a_designs_area_is_counted() -> None:
         filter_entries=2 * 4096,
     )
     assert area[0] == area_of(bill(parts)).value
-    assert parts.num_lanes == 3 * 1024
+    assert parts.num_lanes == PROTOTYPE.lanes
     assert parts.fissionable
 
 

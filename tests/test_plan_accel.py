@@ -14,14 +14,10 @@ from recfunnel.core.features import Feature, Features, FeatureSchema
 from recfunnel.core.model import ScoreTable
 from recfunnel.core.seeds import rng_for
 from recfunnel.hardware.accel.chip import Chip
-from recfunnel.hardware.accel.design import Design, StageUse, columns_of
-from recfunnel.hardware.accel.energy import query_energy
+from recfunnel.hardware.accel.design import Design, StageUse
 from recfunnel.hardware.accel.fits import check_fits, used_elements, used_embedding_bytes
 from recfunnel.hardware.accel.hot_rows import HotRows
-from recfunnel.hardware.accel.parts import bills, parts_of
-from recfunnel.hardware.accel.times import unit_times
 from recfunnel.hardware.accel.work import QueryWork
-from recfunnel.hardware.energy.chip import BASELINE, RPACCEL
 from recfunnel.plan.accel.evaluate import chip_of, limit_qps, price, times_for
 from recfunnel.plan.accel.explore import AccelEffort, explore
 from recfunnel.plan.accel.filters import FilteredBook, running_share
@@ -85,51 +81,6 @@ def quality(num_queries: int = 20) -> FilteredBook:
     )
     book = ScoreBook(queries, [ScoreTable(n, s) for n, s in scores.items()], k=64, num_threads=1)
     return FilteredBook(book, scores)
-
-
-def one_stage(**changes: object) -> Design:
-    return Design(stages=(replace(StageUse(rows=128, cols=128, policy="host"), **changes),))
-
-
-def test_whole_array_and_finest_cut_have_the_published_blocks() -> None:
-    work = QueryWork(num_in=4096, stages=(LARGE,))
-    whole = columns_of(work, [one_stage()])
-    finest = columns_of(work, [one_stage(rows=16, cols=16, copies=64)])
-
-    assert parts_of(Chip(), whole) == BASELINE
-    assert parts_of(Chip(), finest) == replace(RPACCEL, num_filters=0)
-    assert bills(Chip(), whole).area_mm2[0] == pytest.approx(26.517, abs=5e-4)
-
-
-def test_filters_on_the_chip_and_deeper_buffers_take_area() -> None:
-    work = QueryWork(num_in=4096, stages=(LARGE,))
-    ways = [one_stage(), one_stage(policy="quota"), one_stage(policy="global")]
-    area = [
-        bills(Chip(), columns_of(work, [replace(way, sub_batches=8)])).area_mm2[0] for way in ways
-    ]
-
-    assert area[0] < area[1] < area[2]
-
-
-def test_energy_of_two_stages_is_that_of_both_alone() -> None:
-    whole = QueryWork(num_in=4096, stages=(SMALL, LARGE))
-    use = StageUse(rows=64, cols=64, static_bytes=MIB)
-    parts = [
-        QueryWork(num_in=4096, stages=(SMALL,)),
-        QueryWork(num_in=512, stages=(LARGE,)),
-    ]
-
-    def energy(work: QueryWork):
-        columns = columns_of(work, [Design(stages=(use,) * len(work.stages))])
-        demands = [CURVE] * len(work.stages)
-        times = unit_times(Chip(), work, columns, demands)
-        return query_energy(Chip(), work, columns, demands, times, np.ones(1))
-
-    both, apart = energy(whole), [energy(part) for part in parts]
-    for name in ("array_j", "sram_j", "dram_j"):
-        total = sum(getattr(each, name)[0] for each in apart)
-        assert getattr(both, name)[0] == pytest.approx(total, rel=1e-12)
-    assert both.query_j(10.0)[0] > both.query_j(20.0)[0]
 
 
 def test_hits_rise_with_what_is_held_and_shared_rows_are_fetched_once() -> None:
@@ -287,12 +238,6 @@ def test_what_filters_pass_is_the_work_of_the_next_stage() -> None:
 def test_a_space_without_sense_is_refused(changes: dict[str, object], says: str) -> None:
     with pytest.raises(StudyError, match=says):
         AccelSpace(**changes)
-
-
-def test_memory_that_is_no_whole_number_of_macros_is_refused() -> None:
-    work = QueryWork(num_in=4096, stages=(LARGE,))
-    with pytest.raises(StudyError, match="macros"):
-        bills(Chip(weight_sram_bytes=1_000_000), columns_of(work, [one_stage()]))
 
 
 def test_the_same_arrivals_meet_every_design() -> None:

@@ -47,7 +47,6 @@ def chip_parts(
         Its parts.
     """
     cut = num_sub_arrays > 1
-    lanes = 0 if chip.lanes is None else chip.lanes * num_sub_arrays
     return ChipParts(
         num_elements=chip.array.num_elements,
         fissionable=cut,
@@ -60,15 +59,15 @@ def chip_parts(
         weights=_whole_macros(chip.weight_sram_bytes),
         rows=_whole_macros(chip.embedding_sram.capacity_bytes),
         filter_entries=filter_entries // chip.topk.lanes,
-        num_lanes=lanes,
+        num_lanes=chip.lanes or 0,
     )
 
 
 def area_and_power(chip: Chip, designs: DesignColumns) -> tuple[DoubleArray, DoubleArray]:
     """Area and power of the chip that each design needs.
 
-    A filter holds the scores of its stage's largest sub-batch, twice. Lanes for dot products stand
-    beside every sub-array, as its time assumes.
+    A filter holds the scores of its stage's largest sub-batch, twice. Lanes for dot products are
+    the chip's, of which each sub-array has its share.
 
     Args:
         chip: what all are built on.

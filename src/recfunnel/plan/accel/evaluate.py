@@ -12,9 +12,9 @@ import numpy as np
 from recfunnel.core.arrays import BoolArray, DoubleArray
 from recfunnel.hardware.accel.chip import Chip
 from recfunnel.hardware.accel.design import DesignColumns
-from recfunnel.hardware.accel.energy import query_energy
-from recfunnel.hardware.accel.parts import bills
 from recfunnel.hardware.accel.times import UnitTimes, unit_times
+from recfunnel.hardware.energy.design_area import area_and_power
+from recfunnel.hardware.energy.design_energy import query_energy_j
 from recfunnel.hardware.systolic.sizes import SystolicArray
 from recfunnel.plan.accel.problem import AccelPipeline, AccelProblem
 from recfunnel.simulate.accel_query import busy_s, query_latency_s
@@ -79,14 +79,22 @@ def price(
     times = times_for(problem, pipeline, chip, designs)
     work = pipeline.work(problem.models)
     demands = [problem.models[name].demand for name in pipeline.models]
-    built = bills(chip, designs)
-    energy = query_energy(chip, work, designs, demands, times, built.area_mm2)
+    area_um2, power_w = area_and_power(chip, designs)
+    energy = query_energy_j(
+        chip,
+        work,
+        designs,
+        demands,
+        times,
+        area_um2=area_um2,
+        seconds_per_query=np.full(len(designs), 1 / rate_qps),
+    )
     return Priced(
         alone_s=query_latency_s(times),
         limit_qps=limit_qps(times),
-        energy_j=energy.query_j(rate_qps),
-        area_mm2=built.area_mm2,
-        power_w=built.power_w,
+        energy_j=np.sum(list(energy.values()), axis=0),
+        area_mm2=area_um2 / 1e6,
+        power_w=power_w,
     )
 
 
