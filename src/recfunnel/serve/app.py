@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from recfunnel.core.errors import InvalidInput
-from recfunnel.serve import wire
+from recfunnel.serve import inference, wire
 from recfunnel.serve.metrics import CONTENT_TYPE, Metrics
 from recfunnel.serve.openapi import description
 from recfunnel.serve.page import status_page
@@ -21,6 +21,7 @@ from recfunnel.serve.service import Closed, Overloaded
 _log = logging.getLogger("recfunnel.serve")
 
 _JSON = "application/json"
+_BYTES = "application/octet-stream"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -45,6 +46,10 @@ class HttpService:
             routes=[
                 Route("/v1/rank", self._answered(self._rank), methods=["POST"]),
                 Route("/v1/rank/bulk", self._answered(self._rank_bulk), methods=["POST"]),
+                Route("/v2", self._server),
+                Route("/v2/models/{model}", self._model),
+                Route("/v2/models/{model}/ready", self._model_ready),
+                Route("/v2/models/{model}/infer", self._answered(self._infer), methods=["POST"]),
                 Route("/v2/health/live", self._live),
                 Route("/v2/health/ready", self._ready),
                 Route("/metrics", self._show_metrics),
@@ -74,22 +79,43 @@ class HttpService:
         return answer
 
     async def _rank(self, request: Request) -> Response:
-        question = wire.decode_question(await self._body(request))
+        question = wire.decode_question(await self._body(request, (_JSON,)))
         return _told(await self._ranking.answer(question))
 
     async def _rank_bulk(self, request: Request) -> Response:
-        bulk = wire.decode_bulk(await self._body(request))
+        bulk = wire.decode_bulk(await self._body(request, (_JSON,)))
         return _told(await self._ranking.answer_all(bulk))
 
-    async def _body(self, request: Request) -> bytes:
+    async def _infer(self, request: Request) -> Response:
+        _check_model(request)
+        body = await self._body(request, (_JSON, _BYTES))
+        asked, questions = inference.read_request(body, request.headers.get(inference.HEADER))
+        answers = await self._ranking.answer_each(questions)
+        told, header = inference.response(asked, answers, self._ranking.plan)
+        if header is None:
+            return Response(told, media_type=_JSON)
+        return Response(told, headers={inference.HEADER: header}, media_type=_BYTES)
+
+    async def _server(self, _: Request) -> Response:
+        return _told(inference.server_metadata())
+
+    async def _model(self, request: Request) -> Response:
+        _check_model(request)
+        return _told(inference.model_metadata(self._ranking.plan, texts=self._ranking.texts))
+
+    async def _model_ready(self, request: Request) -> Response:
+        _check_model(request)
+        return await self._ready(request)
+
+    async def _body(self, request: Request, kinds: tuple[str, ...]) -> bytes:
         """The body, no longer than allowed.
 
         Raises:
-            _Refused: too long, compressed, or not JSON.
+            _Refused: too long, compressed, or of another type.
         """
-        kind = request.headers.get("content-type", _JSON).partition(";")[0].strip().lower()
-        if kind != _JSON:
-            raise _Refused(415, f"content type is {kind!r}, must be {_JSON!r}")
+        kind = request.headers.get("content-type", kinds[0]).partition(";")[0].strip().lower()
+        if kind not in kinds:
+            raise _Refused(415, f"content type is {kind!r}, must be {' or '.join(kinds)}")
         coding = request.headers.get("content-encoding", "identity")
         if coding != "identity":
             raise _Refused(415, f"content encoding is {coding!r}; send the body uncompressed")
@@ -128,6 +154,12 @@ class _Refused(Exception):  # noqa: N818 - reads as what happened
         self.status = status
 
 
+def _check_model(request: Request) -> None:
+    name = request.path_params["model"]
+    if name != inference.MODEL:
+        raise HTTPException(404, f"no model {name!r}; this service has {inference.MODEL!r}")
+
+
 def failed(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """An error as every client of the service reads it."""
     return Response(wire.encode(wire.Failed(error=message)), status, headers, _JSON)
@@ -143,7 +175,7 @@ def _too_long(limit: int) -> str:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 404:
+    if error.status_code == 404 and error.detail == "Not Found":
         return failed(404, f"there is nothing at {request.url.path}; see /openapi.json")
     if error.status_code == 405:
         return failed(

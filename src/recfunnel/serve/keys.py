@@ -25,7 +25,7 @@ class Keys:
 
     def __init__(self, what: str, keys: NDArray[Any] | None, num_rows: int) -> None:
         self.what, self._keys, self._num_rows = what, keys, num_rows
-        self._is_text = keys is not None and keys.dtype.kind == "U"
+        self.is_text = keys is not None and keys.dtype.kind == "U"
         self._order: IntArray | None = None
         self._sorted: NDArray[Any] | None = None
         if keys is not None and not _rises(keys):
@@ -66,15 +66,15 @@ class Keys:
         return found
 
     def _array(self, keys: Sequence[Key]) -> NDArray[Any]:
-        wanted: type = str if self._is_text else int
+        wanted: type = str if self.is_text else int
         if set(map(type, keys)) != {wanted}:
             wrong = next(key for key in keys if type(key) is not wanted)
             raise InvalidInput(
                 f"{self.what} {wrong!r} is {'text' if isinstance(wrong, str) else 'a number'}, "
-                f"{self.what}s of this plan are called by {'text' if self._is_text else 'numbers'}"
+                f"{self.what}s of this plan are called by {'text' if self.is_text else 'numbers'}"
             )
         try:
-            return np.array(keys, np.str_ if self._is_text else np.int64)
+            return np.array(keys, np.str_ if self.is_text else np.int64)
         except OverflowError as error:
             raise InvalidInput(f"a key of the {self.what}s is beyond 64 bits") from error
 

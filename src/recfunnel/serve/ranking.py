@@ -181,6 +181,31 @@ class Ranking:
         question = brought(asked.question, cascade.pipeline, size, self._most)
         return explained(cascade, question, ranked.survivors.columns[:k])
 
+    @property
+    def plan(self) -> str:
+        """Content hash of the plan."""
+        return self._plan
+
+    @property
+    def texts(self) -> tuple[bool, bool]:
+        """Whether users, and items, are called by text."""
+        users = self.deployment.dataset.context_keys
+        return users is not None and users.dtype.kind == "U", self._ready.items.is_text
+
+    async def answer_each(self, questions: list[wire.Question]) -> list[wire.Answer]:
+        """Answer several questions side by side, all or none.
+
+        Raises:
+            RecfunnelError: as `answer`, of the first question that failed.
+        """
+        found = await asyncio.gather(
+            *(self.answer(question) for question in questions), return_exceptions=True
+        )
+        for one in found:
+            if isinstance(one, BaseException):
+                raise one
+        return [one for one in found if isinstance(one, wire.Answer)]
+
     async def answer_all(self, bulk: wire.Bulk) -> wire.BulkAnswer:
         """Answer several questions side by side; what fails is told in its place."""
         found = await asyncio.gather(
