@@ -24,7 +24,7 @@ from recfunnel.core.seeds import rng_for
 from recfunnel.hardware.accel.batches import sub_batch_sizes
 from recfunnel.hardware.accel.chip import Chip, FilterHardware, Host
 from recfunnel.hardware.accel.design import Design, columns_of
-from recfunnel.hardware.accel.fits import check_fits, used_elements, used_embedding_bytes
+from recfunnel.hardware.accel.fits import check_fits, used_elements, used_embedding_bytes, what_fits
 from recfunnel.hardware.accel.rows import RowRates
 from recfunnel.hardware.accel.work import QueryWork, dlrm_work, tower_work
 from recfunnel.hardware.memory.ssd import Ssd
@@ -186,6 +186,32 @@ def test_the_published_fission_fits_and_fills_the_array() -> None:
     assert [part.rows for part in partition.parts] == [64] * 2 + [32] * 8
     assert used_elements(columns_of(TWO_STAGES, [made])).tolist() == [128 * 128]
     assert used_embedding_bytes(columns_of(TWO_STAGES, [made])).tolist() == [8 << 20]
+
+
+@pytest.mark.parametrize(
+    ("chip", "made", "short"),
+    [
+        ({}, design(), set()),
+        ({}, design(use(128), use(64)), {"array"}),
+        ({}, design(use(ahead_bytes=16 << 20), use()), {"embedding SRAM"}),
+        ({"activation_sram_bytes": 1000}, design(), {"activation SRAM"}),
+        ({"weight_sram_bytes": 16_000}, design(), {"weight SRAM"}),
+        ({"weight_sram_bytes": 17_000}, design(), set()),
+        ({}, design(sub_batches=600), {"candidates"}),
+    ],
+)
+def test_a_search_learns_what_a_design_is_short_of(
+    chip: dict[str, int], made: Design, short: set[str]
+) -> None:
+    columns = columns_of(TWO_STAGES, [made])
+    built = replace(PROTOTYPE, **chip)
+    fits = what_fits(built, TWO_STAGES, columns)
+
+    assert {name for name, ok in fits.items() if not ok[0]} == short
+    if short:
+        with pytest.raises(StudyError):
+            check_fits(built, TWO_STAGES, made)
+            times_of(made, chip=built)
 
 
 def test_a_stage_on_anothers_sub_arrays_needs_no_room() -> None:

@@ -5,7 +5,7 @@ Letters: D designs, S stages.
 
 import numpy as np
 
-from recfunnel.core.arrays import IntArray
+from recfunnel.core.arrays import BoolArray, IntArray
 from recfunnel.core.errors import StudyError
 from recfunnel.hardware.accel.chip import Chip
 from recfunnel.hardware.accel.design import Design, DesignColumns
@@ -65,3 +65,31 @@ def used_elements(designs: DesignColumns) -> IntArray:
 def used_embedding_bytes(designs: DesignColumns) -> IntArray:
     """(D,), embedding SRAM of all static caches and look-ahead buffers."""
     return np.asarray((designs.static_bytes + designs.ahead_bytes).sum(axis=1))
+
+
+def what_fits(chip: Chip, work: QueryWork, designs: DesignColumns) -> dict[str, BoolArray]:
+    """Which designs keep each rule of a chip: a search prices those that keep all.
+
+    Args:
+        chip: what is built.
+        work: networks of the stages.
+        designs: D.
+
+    Returns:
+        bool (D,) by what is short where it is false: `array` (by elements, see `used_elements`),
+        `embedding SRAM`, `activation SRAM` (one candidate), `weight SRAM` (two tiles to stream
+        through, where not all weights fit) and `candidates` (one a sub-batch).
+    """
+    elements = designs.rows * designs.cols
+    widest = np.array([stage.widest() for stage in work.stages]) * chip.word_bytes
+    room = chip.activation_sram_bytes * (elements / chip.array.num_elements)
+    weights = sum(stage.weight_bytes(chip.word_bytes) for stage in work.stages)
+    tiles = 2 * elements.max(axis=1) * chip.word_bytes
+    fits = weights <= chip.weight_sram_bytes
+    return {
+        "array": used_elements(designs) <= chip.array.num_elements,
+        "embedding SRAM": used_embedding_bytes(designs) <= chip.embedding_sram.capacity_bytes,
+        "activation SRAM": (room >= widest).all(axis=1),
+        "weight SRAM": fits | (tiles <= chip.weight_sram_bytes),
+        "candidates": (designs.kept[:, :-1] >= designs.sub_batches).all(axis=1),
+    }
