@@ -226,6 +226,7 @@ def test_every_table_has_a_cell_for_each_column_and_says_simulated(
     assert any("simulated" in note for note in whole.notes)
 
 
+@pytest.mark.slow
 def test_every_figure_is_drawn(whole: RecPipeReproduction) -> None:
     pytest.importorskip("matplotlib")
     figures = recpipe_figures(whole)
