@@ -103,7 +103,7 @@ def test_json_says_the_same_as_toml(folder: Path, capsys: pytest.CaptureFixture[
 def test_people_read_tables_that_say_simulated(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few = ["--queries", "400", "--replications", "2", "--load", "100", "9000"]
+    few = ["--queries", "400", "--replications", "2", "--load", "100", "9000", "--deadline", "1"]
     assert run_command(["accel", "latency", str(folder / "two.toml"), *few]) == 0
     out = " ".join(capsys.readouterr().out.split())
 
@@ -111,6 +111,7 @@ def test_people_read_tables_that_say_simulated(
     assert "simulated; one query alone takes 0.2987 ms, 8 sub-batches" in out
     assert "not steady" in out
     assert "2 runs of 400 queries each" in out
+    assert "p99 within 1000 ms holds up to 3," in out
 
 
 def test_every_span_of_a_unit_begins_when_the_one_before_has_ended(

@@ -89,7 +89,9 @@ def latency(
         print_table([_load_row(tried, point) for point in points])
         say(f"simulated; {replications} runs of {queries} queries each, means with 95 % intervals")
     if capacity is not None:
-        say(f"p99 within {_ms(deadline or 0.0)} holds up to {_interval(capacity, 1.0)} queries/s")
+        low, high = capacity.interval()
+        spread = f" ± {(high - low) / 2:,.0f}" if np.isfinite(high) else ""
+        say(f"p99 within {_ms(deadline or 0.0)} holds up to {capacity.mean:,.0f}{spread} queries/s")
     return 0
 
 
@@ -197,11 +199,11 @@ def _named(point: "LoadPoint") -> dict[str, Any]:
 def _load_row(tried: "AccelLoad", point: "LoadPoint") -> dict[str, Any]:
     used = {unit: share.mean for unit, share in zip(tried.units, point.utilisation, strict=True)}
     busiest = max(used, key=lambda unit: used[unit])
-    row: dict[str, Any] = {"load, queries/s": point.rate_qps}
+    row: dict[str, Any] = {"queries/s": point.rate_qps}
     for name in ("mean", "p50", "p95", "p99"):
         found = getattr(point, f"{name}_s")
         row[f"{name}, ms"] = _interval(found, 1e3) if point.steady else "not steady"
-    row["answered/s"] = point.throughput_qps.mean
+    row["answered"] = point.throughput_qps.mean
     row["busiest unit"] = f"{busiest} {used[busiest]:.0%}"
     return row
 
@@ -209,8 +211,8 @@ def _load_row(tried: "AccelLoad", point: "LoadPoint") -> dict[str, Any]:
 def _interval(found: "Estimate", scale: float) -> str:
     low, high = found.interval()
     half = (high - low) / 2 * scale
-    spread = f" ± {half:.2g}" if np.isfinite(half) else ""
-    return f"{found.mean * scale:.4g}{spread}"
+    spread = f" ±{half:.1g}" if np.isfinite(half) else ""
+    return f"{found.mean * scale:.3g}{spread}"
 
 
 def _ms(seconds: float) -> str:
