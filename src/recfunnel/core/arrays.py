@@ -37,7 +37,7 @@ class Ragged:
             raise InvalidInput(
                 f"ragged offsets must run from 0 to {self.values.size}, the number of values"
             )
-        if np.any(np.diff(self.offsets) < 0):
+        if self.offsets.size > 2 and np.any(np.diff(self.offsets) < 0):  # two cannot fall
             raise InvalidInput("ragged offsets must never fall")
         if self.weights is not None and self.weights.shape != self.values.shape:
             raise InvalidInput(
