@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from recfunnel.core.dataset import QuerySet
 from recfunnel.core.model import ModelCost, ScoreTable
@@ -152,7 +153,9 @@ def judged_variant(steps: Steps, name: str, *, clicks: bool) -> Judged:
     queries = only_ranked_items(steps.queries("test"))
     if not steps.folder.is_done(f"test.{name}", key):
         with steps.folder.doing(f"test.{name}", key):
-            model = TorchEager().load(steps.models_folder / name, queries.items, num_threads=2)
+            threads = torch.get_num_threads()  # loading sets them for training, too
+            folder = steps.models_folder / name
+            model = TorchEager().load(folder, queries.items, num_threads=threads)
             save_scores(place, score_queries(model, queries, []))
     return judge(queries, load_scores(place).scores, clicks=clicks)
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +80,24 @@ class Served:
         self.process, self._output = process, output
         self.client = Client(int(self.wait_for(r"serving at http://127.0.0.1:(\d+)", 120)))
 
+    def said(self) -> str:
+        """All it has written."""
+        return self._output.read_text()
+
+    def wait_until(self, holds: Callable[[str], bool], seconds: float) -> None:
+        """Wait until something holds of what it has written."""
+        deadline = time.monotonic() + seconds
+        while not holds(self.said()):
+            assert self.process.poll() is None, f"it ended:\n{self.said()}"
+            assert time.monotonic() < deadline, f"waited in vain:\n{self.said()}"
+            time.sleep(0.02)
+
     def wait_for(self, pattern: str, seconds: float) -> str:
         """What the first group of a pattern matches in the output, once it does."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if found := re.search(pattern, self._output.read_text()):
-                return found.group(1)
-            assert self.process.poll() is None, f"it ended:\n{self._output.read_text()}"
-            time.sleep(0.02)
-        raise AssertionError(f"never said {pattern!r}:\n{self._output.read_text()}")
+        self.wait_until(lambda said: re.search(pattern, said) is not None, seconds)
+        found = re.search(pattern, self.said())
+        assert found is not None
+        return found.group(1)
 
 
 @contextlib.contextmanager

@@ -216,7 +216,7 @@ def test_a_deadline_nobody_can_meet_is_refused_at_once(client: Client) -> None:
     status, told = client.post("/v1/rank", {"user": 1, "deadline_ms": 1e-6})
 
     assert status == 503
-    assert "overloaded" in told["error"]
+    assert "quickest path" in told["error"]
 
 
 def test_told_to_stop_it_ends_well(run: Path) -> None:

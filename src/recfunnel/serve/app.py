@@ -37,7 +37,7 @@ class HttpService:
 
     def __init__(self, ranking: Ranking, metrics: Metrics, body_bytes: int) -> None:
         self._ranking, self._metrics, self._body_bytes = ranking, metrics, body_bytes
-        self.is_ready = False
+        self.is_ready, self.is_leaving = False, False
         self._openapi = wire.encode(description())
 
     def app(self) -> Starlette:
@@ -63,6 +63,12 @@ class HttpService:
         """What goes wrong becomes an answer with the right status."""
 
         async def answer(request: Request) -> Response:
+            response = await told(request)
+            if self.is_leaving:  # the client opens its next connection to somebody who stays
+                response.headers["Connection"] = "close"
+            return response
+
+        async def told(request: Request) -> Response:
             try:
                 return await handler(request)
             except (msgspec.ValidationError, InvalidInput) as error:
@@ -135,7 +141,7 @@ class HttpService:
         return Response()
 
     async def _ready(self, _: Request) -> Response:
-        return Response(status_code=200 if self.is_ready else 503)
+        return Response(status_code=200 if self.is_ready and not self.is_leaving else 503)
 
     async def _show_metrics(self, _: Request) -> Response:
         text = self._metrics.text(self._ranking.service.num_unanswered)

@@ -14,6 +14,7 @@ from recfunnel.core.pipeline import Path as ServingPath
 from recfunnel.core.results import DesignPoint, ServingPlan
 from recfunnel.plan.serving import load_plan
 from recfunnel.runtime.cascade import needed_models
+from recfunnel.runtime.placement import cores_wanted
 from recfunnel.runtime.server import plain_features
 from recfunnel.serve.keys import Keys
 from recfunnel.serve.store import EmbeddedStore
@@ -58,9 +59,25 @@ class Deployment:
         """Whether a question without candidates is about all items."""
         return self.dataset.test.candidates is None
 
-    def for_one_server(self) -> "Deployment":
-        """The same with the whole of every path on one server, as one of several processes is."""
-        return replace(self, points=tuple(_on_one_server(point) for point in self.points))
+    def split(self, workers: int) -> "tuple[int, Deployment]":
+        """How many processes serve it, and what each of them does.
+
+        A plan of one station is served by a process a server, which share nothing but files.
+        Several stations hand queries over inside one process, whose threads are the servers.
+
+        Args:
+            workers: processes asked for; 0 leaves it to the plan.
+        """
+        stations = self.points[0].path.mapping.stations
+        if len(stations) > 1 and not workers:
+            return 1, self
+        alone = replace(self, points=tuple(_on_one_server(point) for point in self.points))
+        return workers or stations[0].num_servers, alone
+
+    @property
+    def num_cores(self) -> int:
+        """Cores that all servers use together."""
+        return cores_wanted(self.points[0].path.mapping)
 
     def item_keys(self) -> Keys:
         """Of the catalogue."""

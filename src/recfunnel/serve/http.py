@@ -76,16 +76,39 @@ async def _until_stopped(
         )
     )
 
+    stopped = asyncio.Event()
+
     def stop() -> None:
-        http.is_ready = False
-        server.should_exit = True
+        http.is_leaving = True
+        stopped.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     http.is_ready = True
+    leaving = asyncio.create_task(_leave(server, stopped, options.drain_s))
     announce()
     await server.serve(sockets=[taken])
+    leaving.cancel()
+
+
+async def _leave(server: uvicorn.Server, stopped: asyncio.Event, drain_s: float) -> None:
+    """Take no new connection, and let clients hang up: each answer tells them to.
+
+    A connection that is closed while its client is about to ask again costs that client an error,
+    so those at rest are closed last, and only after a while without a question.
+    """
+    await stopped.wait()
+    for listening in server.servers:
+        listening.close()
+    deadline = asyncio.get_running_loop().time() + min(_LAME_S, drain_s)
+    while server.server_state.connections and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.02)
+    server.should_exit = True
+
+
+_LAME_S = 2.0
+"""How long connections at rest may still bring a question after the order to stop."""
 
 
 class _Server(uvicorn.Server):

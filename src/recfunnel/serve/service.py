@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
+
 from recfunnel.core.errors import RecfunnelError
 from recfunnel.core.servable import PathMenu
 from recfunnel.runtime.cascade import Survivors
@@ -124,7 +126,10 @@ class Service:
         """
         if self._closed:
             raise Closed("the service is shutting down; ask another one")
-        allowed_s = self.deadline_s if deadline_s is None else deadline_s
+        allowed_s = self.deadline_s
+        if deadline_s is not None:
+            self._check_deadline(deadline_s, asked.num_candidates)
+            allowed_s = deadline_s
         now = self._ticks.now_s()
         number, self._count = self._count, self._count + 1
         job = _Job(asked, now, allowed_s, asyncio.get_running_loop().create_future())
@@ -133,6 +138,16 @@ class Service:
         due_s = now + allowed_s - self.deadline_s
         self._carry_out(self._dispatcher.arrive(number, asked.num_candidates, now, due_s))
         return await job.answer
+
+    def _check_deadline(self, deadline_s: float, num_candidates: int) -> None:
+        """Refuse what would be late on an idle machine: the scheduler weighs load, not wishes."""
+        sizes = np.array([num_candidates])
+        needed_s = min(float(path.medians_s(sizes)[0]) for path in self.menu.paths)
+        if deadline_s < needed_s:
+            raise Overloaded(
+                f"deadline_ms is {deadline_s * 1e3:g}, the quickest path takes "
+                f"{needed_s * 1e3:.3g} ms for {num_candidates} candidates; give it more time"
+            )
 
     async def drain(self, timeout_s: float) -> None:
         """Take nothing more, and wait until everything is answered."""

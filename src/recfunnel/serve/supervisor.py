@@ -1,157 +1,160 @@
-"""Several processes that serve one port, kept alive.
+"""Processes that serve one port, kept alive, and exchanged for those of a new plan.
 
 All accept from one listening socket: a process that is busy accepts nothing, so connections go to
-those that are not. A process that dies is replaced; the others go on.
+those that are not. A process that dies is replaced while the others go on. On SIGHUP the plan is
+read again: new processes load, warm up and begin to accept; only then are the old ones told to
+answer what they have and to end. Where the new ones cannot be had, the old ones stay.
 """
 
-import contextlib
 import multiprocessing
 import os
 import shutil
 import signal
 import socket
 import tempfile
-import threading
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext
 from pathlib import Path
-from typing import Any
 
-from recfunnel.core.errors import WorkerError
-from recfunnel.runtime.placement import available_cores, pin
-from recfunnel.serve.deployment import read_deployment
-from recfunnel.serve.http import serve_until_stopped
+from recfunnel.core.errors import RecfunnelError, WorkerError
+from recfunnel.runtime.placement import available_cores
+from recfunnel.serve.deployment import Deployment, read_deployment
 from recfunnel.serve.metrics import SHARED_FOLDER, forget_process
 from recfunnel.serve.options import Options
-from recfunnel.serve.ranking import make_ready
+from recfunnel.serve.worker import Worker, start_worker
 
 MOST_FAILED_STARTS = 3
 """Processes in a row that may die before they take questions; then there is no point."""
 
-READY = "ready"
-
-
-class _Worker:
-    def __init__(self, process: SpawnProcess, control: "Connection[Any, Any]") -> None:
-        self.process, self.control = process, control
-        self.is_ready = False
+_LOOK_S = 0.1
 
 
 class Supervisor:
-    """Starts, watches and ends the processes of one deployment.
+    """Starts, watches, exchanges and ends the processes of one port.
 
     Args:
         place: a plan file or its run folder.
         options: how to serve.
-        num_workers: processes.
-        cores_each: of each process.
+        taken: the port.
         say: told what happens.
     """
 
     def __init__(
-        self,
-        place: Path,
-        options: Options,
-        num_workers: int,
-        cores_each: int,
-        say: Callable[[str], None],
+        self, place: Path, options: Options, taken: socket.socket, say: Callable[[str], None]
     ) -> None:
-        self._place, self._options, self._say = place, options, say
-        self._num_workers, self._cores_each = num_workers, cores_each
+        self._place, self._options, self._taken, self._say = place, options, taken, say
         self._context: SpawnContext = multiprocessing.get_context("spawn")
-        self._workers: dict[int, _Worker] = {}
+        self._serving: list[Worker] = []
+        self._coming: list[Worker] = []
+        self._leaving: list[Worker] = []
+        self._cores_each = 1
         self._failed_starts = 0
-        self._stopping = False
+        self._told: set[int] = set()
 
-    def run(self, taken: socket.socket, announce: Callable[[], None]) -> None:
+    def run(self, deployment: Deployment, announce: Callable[[], None]) -> None:
         """Serve until SIGINT or SIGTERM.
 
         Args:
-            taken: the port.
+            deployment: as it was read from the place.
             announce: called once, when every process takes questions.
 
         Raises:
             WorkerError: processes die again and again before they take questions.
         """
-        taken.listen(2048)
+        self._taken.listen(2048)
         folder = Path(tempfile.mkdtemp(prefix="recfunnel-metrics-"))
         os.environ[SHARED_FOLDER] = str(folder)  # inherited: figures of all processes are one
-        for order in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(order, lambda *_: self._stop())
+        for order in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(order, lambda number, _: self._told.add(number))
         try:
-            for number in range(self._num_workers):
-                self._start(number, taken)
-            self._watch(taken, announce)
+            self._serving = self._generation(deployment)
+            self._watch(announce)
         finally:
             self._end()
             os.environ.pop(SHARED_FOLDER, None)
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _start(self, number: int, taken: socket.socket) -> None:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=run_worker,
-            args=(self._place, self._options, taken, theirs, self._cores_of(number)),
-            name=f"worker {number}",
-            daemon=True,
+    def _generation(self, deployment: Deployment) -> list[Worker]:
+        """Start every process of a plan."""
+        count, alone = deployment.split(self._options.workers)
+        self._cores_each = alone.num_cores
+        return [self._start(number) for number in range(count)]
+
+    def _start(self, number: int) -> Worker:
+        cores, first = available_cores(), number * self._cores_each
+        own = {cores[(first + i) % len(cores)] for i in range(self._cores_each)}
+        return start_worker(
+            self._context, self._place, self._options, self._taken, number, tuple(sorted(own))
         )
-        process.start()
-        theirs.close()
-        self._workers[number] = _Worker(process, ours)
 
-    def _cores_of(self, number: int) -> tuple[int, ...]:
-        cores = available_cores()
-        first = number * self._cores_each
-        return tuple(sorted({cores[(first + i) % len(cores)] for i in range(self._cores_each)}))
-
-    def _watch(self, taken: socket.socket, announce: Callable[[], None]) -> None:
+    def _watch(self, announce: Callable[[], None]) -> None:
         announced = False
-        while not self._stopping:
-            heard = [worker.control for worker in self._workers.values()]
-            with contextlib.suppress(InterruptedError):
-                wait(heard, timeout=0.5)
-            for number, worker in list(self._workers.items()):
-                self._look_after(number, worker, taken)
-            if not announced and all(worker.is_ready for worker in self._workers.values()):
+        while not self._told & {signal.SIGINT, signal.SIGTERM}:
+            everyone = [*self._serving, *self._coming, *self._leaving]
+            wait([worker.process.sentinel for worker in everyone], timeout=_LOOK_S)
+            for worker in everyone:
+                for words in worker.hear():
+                    self._say(words)
+            self._leaving = [worker for worker in self._leaving if not _has_ended(worker)]
+            self._serving = [self._replaced(worker) for worker in self._serving]
+            if not announced and all(worker.is_ready for worker in self._serving):
                 announced = True
                 announce()
+            self._exchange()
 
-    def _look_after(self, number: int, worker: _Worker, taken: socket.socket) -> None:
-        """Hear what a process says; replace it when it is dead."""
-        with contextlib.suppress(EOFError, OSError):
-            while worker.control.poll():
-                said = worker.control.recv()
-                if said == READY:
-                    worker.is_ready, self._failed_starts = True, 0
-                else:
-                    self._say(f"{worker.process.name}: {said}")
-        if worker.process.is_alive() or self._stopping:
-            return
-        worker.process.join()
-        pid, code = worker.process.pid or 0, worker.process.exitcode
-        forget_process(pid)
-        worker.control.close()
+    def _replaced(self, worker: Worker) -> Worker:
+        """The worker, or another one when it is dead."""
+        if worker.is_ready:
+            self._failed_starts = 0
+        if not _has_ended(worker):
+            return worker
+        name, code = worker.process.name, worker.process.exitcode
         if not worker.is_ready:
             self._failed_starts += 1
             if self._failed_starts >= MOST_FAILED_STARTS:
                 raise WorkerError(
-                    f"{worker.process.name} ended ({code}) before it took questions, "
-                    f"{self._failed_starts} times in a row; its own message is above"
+                    f"{name} ended ({code}) before it took questions, {self._failed_starts} times "
+                    "in a row; its own message is above"
                 )
-        self._say(f"{worker.process.name} (process {pid}) ended ({code}); another one takes over")
-        self._start(number, taken)
+        self._say(f"{name} (process {worker.process.pid}) ended ({code}); another one takes over")
+        return self._start(worker.number)
 
-    def _stop(self) -> None:
-        self._stopping = True
+    def _exchange(self) -> None:
+        """Begin, finish or give up a change of plan."""
+        if signal.SIGHUP in self._told and not self._coming:
+            self._told.discard(signal.SIGHUP)
+            self._begin_exchange()
+        if not self._coming:
+            return
+        if any(_has_ended(worker) for worker in self._coming):
+            self._say("the new plan is refused: its processes do not start; the old one stays")
+            self._leaving += self._retired(self._coming)
+            self._coming = []
+        elif all(worker.is_ready for worker in self._coming):
+            self._say(f"the new plan serves, with {len(self._coming)} worker(s)")
+            self._leaving += self._retired(self._serving)
+            self._serving, self._coming = self._coming, []
+
+    def _begin_exchange(self) -> None:
+        before = self._cores_each
+        try:
+            self._coming = self._generation(read_deployment(self._place))
+        except RecfunnelError as error:
+            self._cores_each = before
+            self._say(f"the new plan is refused: {error}; the old one stays")
+
+    @staticmethod
+    def _retired(workers: list[Worker]) -> list[Worker]:
+        for worker in workers:
+            worker.stop()
+        return workers
 
     def _end(self) -> None:
-        for worker in self._workers.values():
-            if worker.process.is_alive():
-                worker.process.terminate()  # which lets it answer what is under way
+        everyone = self._retired([*self._serving, *self._coming, *self._leaving])
         deadline = time.monotonic() + self._options.drain_s + 5.0
-        for worker in self._workers.values():
+        for worker in everyone:
             worker.process.join(max(0.1, deadline - time.monotonic()))
             if worker.process.is_alive():
                 worker.process.kill()
@@ -159,30 +162,9 @@ class Supervisor:
             worker.control.close()
 
 
-def run_worker(
-    place: Path,
-    options: Options,
-    taken: socket.socket,
-    control: "Connection[Any, Any]",
-    cores: tuple[int, ...],
-) -> None:
-    """Entry point of a process: one server of every path.
-
-    Args:
-        place: a plan file or its run folder.
-        options: how to serve.
-        taken: the port, listening.
-        control: told when questions are taken.
-        cores: to run on.
-    """
-    threading.Thread(target=_stop_with_parent, daemon=True).start()
-    pin(cores)
-    ready = make_ready(read_deployment(place).for_one_server(), control.send, options.warm_up_s)
-    serve_until_stopped(ready, options, taken, lambda: control.send(READY))
-
-
-def _stop_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
+def _has_ended(worker: Worker) -> bool:
+    if worker.process.is_alive():
+        return False
+    worker.process.join()
+    forget_process(worker.process.pid or 0)
+    return True
