@@ -29,7 +29,7 @@ from recfunnel.plan.accel.problem import (
     AccelSpace,
     AccelTarget,
 )
-from recfunnel.plan.accel.space import all_designs, cuts, pipelines
+from recfunnel.plan.accel.space import all_designs, cuts, on_chip, pipelines
 from recfunnel.quality.book import ScoreBook
 from recfunnel.simulate.accel_load import accel_load, saturated_qps
 from recfunnel.workload.poisson import Poisson
@@ -129,7 +129,8 @@ def test_no_design_beats_the_front_before_load() -> None:
     for pipeline in pipelines(tuple(made.models), SPACE, NUM_ITEMS, 64):
         for sub_batches in SPACE.sub_batches:
             for policy in ("quota", "host"):
-                policies = (policy,) * len(pipeline.models)
+                stages = len(pipeline.models)
+                policies = on_chip(policy, stages) if policy == "quota" else ("host",) * stages
                 ranked = book.ranked(pipeline, policies, sub_batches)
                 columns = all_designs(
                     pipeline, policies, sub_batches, ranked.overshoot, SPACE, (64, 4 * MIB)

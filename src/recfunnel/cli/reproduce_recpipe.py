@@ -7,7 +7,8 @@ from cyclopts import Parameter
 
 from recfunnel.cli.printing import emit_json, say, terminal
 from recfunnel.cli.progress import reporting
-from recfunnel.core.errors import MissingExtraError
+from recfunnel.cli.reproduce_claim import judge
+from recfunnel.core.errors import MissingExtraError, StudyError
 
 if TYPE_CHECKING:
     from recfunnel.report.recpipe import RecPipeReproduction
@@ -17,6 +18,7 @@ def recpipe(
     *,
     figure: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     all: Annotated[bool, Parameter(negative="")] = False,
+    claim: Path | None = None,
     queries: int | None = None,
     replications: int | None = None,
     samples: int | None = None,
@@ -33,7 +35,10 @@ def recpipe(
     Args:
         figure: 10a, 10c, 11, 12, 13 or 14; may be repeated.
         all: every figure; about one and a half minutes of a core.
-        queries: simulated in each replication of figures 12 to 14; 10,000 when not given.
+        claim: instead of figures, judge the claim of 3 times in latency and 6 times in throughput
+            at equal NDCG, with the scores of this run folder (dlrm_small and dlrm_large); minutes.
+        queries: simulated in each replication of figures 12 to 14; 10,000 when not given, and 2,500
+            for the claim.
         replications: of each load; 5 when not given, at least 2.
         samples: of the trace of figure 10c; 800,000 when not given, the published study had
             12,800,000.
@@ -46,6 +51,10 @@ def recpipe(
     from recfunnel.study.recpipe.reproduce import FIGURES, check_figures, reproduce_recpipe
     from recfunnel.study.recpipe.under_load import Effort
 
+    if claim is not None:
+        if figure or all:
+            raise StudyError("--claim and figures are both asked for; run them one after the other")
+        return judge(claim, queries, replications, out, json=json, quiet=quiet)
     figures = FIGURES if all else figure
     check_figures(figures)
     usual = Effort()

@@ -166,8 +166,11 @@ class AccelLoad:
         Returns:
             Queries a second; 0 when the deadline is missed even without any waiting.
         """
-        rates = [self._capacity_of(r, service_level) for r in range(self.num_replications)]
-        return over_replications(rates, steady=True)
+        return over_replications(self.capacities(service_level), steady=True)
+
+    def capacities(self, service_level: ServiceLevel) -> list[float]:
+        """`capacity` of each replication, to be compared with another design's one by one."""
+        return [self._capacity_of(r, service_level) for r in range(self.num_replications)]
 
     def _capacity_of(self, replication: int, service_level: ServiceLevel) -> float:
         def tail_s(rate_qps: float) -> float:

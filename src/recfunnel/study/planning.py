@@ -5,16 +5,19 @@ What each depends on is hashed; what has not changed is read back.
 
 from pathlib import Path
 
+from recfunnel.core.errors import StudyError
 from recfunnel.core.model import ModelCost
 from recfunnel.core.pipeline import base_name
 from recfunnel.core.platform import Platform
 from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.results import LatencyProfile
 from recfunnel.core.storage import content_hash, read_json, write_json
+from recfunnel.hardware.rpaccel import RPAccel
 from recfunnel.plan.inputs import PlanInputs
 from recfunnel.plan.planner import PlanResult, make_plan
 from recfunnel.plan.serving import save_plan
 from recfunnel.plan.space import enumerate_pipelines, single_stage
+from recfunnel.profile.accelerated import AcceleratedModel, accelerated_profiles
 from recfunnel.profile.measure import measure_profiles
 from recfunnel.profile.modelled import modelled_profiles
 from recfunnel.profile.request import METHOD, ProfileRequest, sizes_of
@@ -23,6 +26,7 @@ from recfunnel.profile.storage import load_profiles, save_profiles
 from recfunnel.quality.book import ListMetrics, ScoreBook
 from recfunnel.runtime.engine import Engine
 from recfunnel.runtime.messages import ServingSetup
+from recfunnel.study.accel.stored import stored_model
 from recfunnel.study.prove import Proof, Prover
 from recfunnel.study.ready import check_ready
 from recfunnel.study.run_folder import RunFolder
@@ -237,10 +241,30 @@ class Planning:
         )
 
     def _make_profiles(self, request: ProfileRequest) -> tuple[LatencyProfile, ...]:
+        platform = self.study.platform
+        if isinstance(platform, RPAccel):
+            return self._accelerated_profiles(platform, request)
         if self.study.profile.source == "modelled":
             return modelled_profiles(self.costs(), self.platform(), request)
         with Engine(self.setup()) as engine:
             return measure_profiles(engine, request, self.steps.queries("test"), self.progress)
+
+    def _accelerated_profiles(
+        self, platform: RPAccel, request: ProfileRequest
+    ) -> tuple[LatencyProfile, ...]:
+        """Of the models' layers, which only finished models have."""
+        if self.study.profile.source != "modelled":
+            raise StudyError(
+                f"no {platform.name!r} can be measured, it is simulated; "
+                'set profile.source to "modelled"'
+            )
+        answers = self.study.space.num_answers
+        found = {
+            name: stored_model(self.steps.models_folder, base_name(name), answers)
+            for name in request.sizes
+        }
+        models = {name: AcceleratedModel(each.work, each.demand) for name, each in found.items()}
+        return accelerated_profiles(models, platform, request)
 
     def _models_key(self) -> str:
         """Changes with every score: with the models, and with runtimes that rank differently."""

@@ -108,18 +108,9 @@ def explore(
     bounds, num_designs = Bounds(target), 0
     candidates: list[Candidate] = []
     for group in progress.track(groups_of(space, every), "designs of accelerators"):
-        ranked = _ranked(group, quality, found)
-        for chip in _chips(space):
-            designs = all_designs(
-                group.pipeline,
-                group.policies,
-                group.sub_batches,
-                ranked.overshoot,
-                space,
-                chip[:2],
-            )
-            num_designs += len(designs)
-            candidates += _best_of(problem, group, chip, designs, ranked.ndcg, bounds)
+        best, number = candidates_of(problem, space, group, _ranked(group, quality, found), bounds)
+        candidates += best
+        num_designs += number
     finalists = _spread(_efficient(candidates), effort.num_finalists)
     points = [
         point
@@ -135,6 +126,36 @@ def explore(
         num_simulated=len(finalists),
         num_queries=quality.num_queries,
     )
+
+
+def candidates_of(
+    problem: AccelProblem, space: AccelSpace, group: Group, ranked: RankFound, bounds: Bounds
+) -> tuple[list[Candidate], int]:
+    """Designs of a group that are within bounds and that no other on its chip beats.
+
+    Args:
+        problem: models.
+        space: designs.
+        group: what ranks the same.
+        ranked: how it does.
+        bounds: held, and told what is best of each.
+
+    Returns:
+        Them, and how many designs there were.
+    """
+    candidates, number = [], 0
+    for chip in _chips(space):
+        designs = all_designs(
+            group.pipeline,
+            group.policies,
+            group.sub_batches,
+            ranked.overshoot,
+            space,
+            chip[:2],
+        )
+        number += len(designs)
+        candidates += _best_of(problem, group, chip, designs, ranked.ndcg, bounds)
+    return candidates, number
 
 
 def _chips(space: AccelSpace) -> list[tuple[int, int, int]]:

@@ -72,6 +72,7 @@ class FilteredBook:
         self._scale = 1.0 if num_in is None else self.num_columns / num_in
         self._num_bins, self._margin = num_bins, margin
         self._found: dict[object, Ranked] = {}
+        self._edges: dict[tuple[str, int, int], tuple[float, ...]] = {}
 
     @property
     def num_queries(self) -> int:
@@ -128,13 +129,15 @@ class FilteredBook:
             return None
         sample = self._samples[model]
         low, high = float(sample.min()), float(np.nextafter(sample.max(), np.inf))
-        edges = (
-            tail_edges(sample, self._num_bins, keep / num_in)
-            if num_in == self.num_columns
-            else linear_edges(self._num_bins, low, high)
-        )
+        if (model, num_in, keep) not in self._edges:
+            edges = (
+                tail_edges(sample, self._num_bins, keep / num_in)
+                if num_in == self.num_columns
+                else linear_edges(self._num_bins, low, high)
+            )
+            self._edges[model, num_in, keep] = tuple(np.clip(edges, low, high).tolist())
         return TopKFilter(
-            edges=tuple(np.clip(edges, low, high).tolist()),
+            edges=self._edges[model, num_in, keep],
             low=low,
             high=high,
             sub_batches=sub_batches,

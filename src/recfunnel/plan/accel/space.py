@@ -91,14 +91,25 @@ def divisions(num_stages: int, capacity_bytes: int, static_eighths: Sequence[int
 
 
 def policies_of(num_stages: int, space: AccelSpace, sub_batches: int) -> list[tuple[Policy, ...]]:
-    """Policies of all stages: the same, since one filter design serves them.
+    """Policies of all stages: the same before every stage, and the host everywhere or nowhere.
 
     With one sub-batch a filter's policies do not differ, so only one of them is looked at.
     """
     chips = [p for p in space.policies if p != "host"]
     chosen = chips[:1] if sub_batches == 1 else chips
     hosts: list[Policy] = ["host"] if "host" in space.policies else []
-    return [(policy,) * num_stages for policy in (*chosen, *hosts)]
+    ways = [on_chip(policy, num_stages) for policy in chosen]
+    return list(dict.fromkeys([*ways, *((host,) * num_stages for host in hosts)]))
+
+
+def on_chip(policy: Policy, num_stages: int) -> tuple[Policy, ...]:
+    """Policies of stages that filter on the chip.
+
+    Behind the last stage nobody waits for a quota, which would cut good answers where candidates
+    are not in random order: it answers by a running threshold, or globally.
+    """
+    last: Policy = "global" if policy == "global" else "running"
+    return (*(policy,) * (num_stages - 1), last)
 
 
 def all_designs(

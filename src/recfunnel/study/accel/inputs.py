@@ -1,20 +1,16 @@
 """From a run folder to a search: what its models ask of an accelerator, and how they rank."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from recfunnel.compile.safetensors import map_safetensors
 from recfunnel.core.arrays import FloatArray
 from recfunnel.core.dataset import QuerySet, load_dataset
 from recfunnel.core.errors import StudyError
-from recfunnel.core.graph import GRAPH_FILE, PARAMETERS_FILE, RankingGraph
 from recfunnel.core.model import ScoreTable
-from recfunnel.core.storage import read_json
 from recfunnel.hardware.accel.chip import Chip
-from recfunnel.hardware.accel.graph_work import graph_work, rows_once
 from recfunnel.hardware.accel.hot_rows import HotRows
 from recfunnel.hardware.accel.work import dlrm_work
 from recfunnel.hardware.artifact import constants as at
@@ -22,6 +18,7 @@ from recfunnel.plan.accel.filters import FilteredBook
 from recfunnel.plan.accel.problem import AccelModel, AccelProblem
 from recfunnel.quality.book import ScoreBook
 from recfunnel.quality.tables import load_scores
+from recfunnel.study.accel.stored import stored_model
 from recfunnel.study.recpipe.our_model import CHIP, NUM_TABLES, WORD_BYTES
 
 NUM_SAMPLES = 200
@@ -127,41 +124,13 @@ def _models(
             found[name] = (
                 _recpipe_model(name, num_answers)
                 if recpipe_sizes
-                else _stored_model(run, name, num_answers)
+                else stored_model(run / "models", name, num_answers)
             )
         except StudyError as error:
             reasons.append(str(error))
     if not found:
         raise StudyError("no model can be a stage: " + "; ".join(reasons))
     return found, tuple(reasons)
-
-
-def _stored_model(run: Path, name: str, num_answers: int) -> AccelModel:
-    """A model as it was trained; every candidate of every query is ranked, so rows are even."""
-    folder = run / "models" / name
-    if not (folder / GRAPH_FILE).exists():
-        raise StudyError(f"{name!r} has no graph; the accelerator cannot be told its layers")
-    graph = read_json(folder / GRAPH_FILE, RankingGraph)
-    shapes = {n: a.shape for n, a in map_safetensors(folder / PARAMETERS_FILE).items()}
-    work = graph_work(name, graph, shapes, num_answers, word_bytes=WORD_BYTES)
-    num_rows = _item_rows(graph, shapes)
-    points = 2.0 ** np.arange(0, np.ceil(np.log2(num_rows)))
-    curve = [(float(n), float(n) / num_rows) for n in points if n < num_rows]
-    demand = HotRows(
-        num_tables=work.num_tables,
-        curve=(*curve, (float(num_rows), 1.0)),
-        once=rows_once(graph),
-    )
-    return AccelModel(name=name, work=work, demand=demand)
-
-
-def _item_rows(graph: RankingGraph, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    tables = {
-        table: shapes[table][0]
-        for op in graph.nodes
-        if (table := getattr(op, "table", "")) and getattr(op, "side", "") == "candidate"
-    }
-    return max(1, sum(tables.values()))
 
 
 def _recpipe_model(name: str, num_answers: int) -> AccelModel:
