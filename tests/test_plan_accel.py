@@ -226,6 +226,17 @@ def test_what_filters_pass_is_the_work_of_the_next_stage() -> None:
     assert running_share(1.0, 8) == 1.0
 
 
+def test_the_designs_are_counted_before_they_are_gone_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, target = problem(), AccelTarget(rate_qps=50)
+    number = explore(made, SPACE, target, quality(), effort=EFFORT).num_designs
+    monkeypatch.setattr("recfunnel.plan.accel.explore.MOST_DESIGNS", number - 1)
+
+    with pytest.raises(StudyError, match=f"{number:,} designs"):
+        explore(made, SPACE, target, quality(), effort=EFFORT)
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

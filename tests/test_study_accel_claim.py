@@ -1,10 +1,12 @@
 """RecPipe's claim judged: what is compared, on which arrivals, and with what switched off."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from recfunnel.cli.main import run_command
 from recfunnel.core.errors import StudyError
 from recfunnel.plan.accel.problem import AccelPipeline
 from recfunnel.study.accel.claim import ClaimEffort, ratios
@@ -67,3 +69,17 @@ def test_ratios_are_of_the_same_arrivals() -> None:
 def test_one_replication_has_no_interval() -> None:
     with pytest.raises(StudyError, match="at least 2"):
         ClaimEffort(num_replications=1)
+
+
+def test_the_claim_and_figures_are_asked_for_one_by_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["reproduce", "recpipe", "--claim", str(tmp_path), "--all"]) == 2
+    assert "one after the other" in capsys.readouterr().err
+
+
+def test_a_claim_without_scores_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["reproduce", "recpipe", "--claim", str(tmp_path), "-q"]) == 2
+    assert "holds no scores" in capsys.readouterr().err

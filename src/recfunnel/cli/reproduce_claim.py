@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
 
 def judge(
-    run: Path, queries: int | None, replications: int | None, out: Path, *, json: bool, quiet: bool
+    run: Path,
+    queries: int | None,
+    replications: int | None,
+    judges: int | None,
+    out: Path,
+    *,
+    json: bool,
+    quiet: bool,
 ) -> int:
     """Judge the claim on a run's scores; keeps claim.json, and a figure a world.
 
@@ -20,6 +27,7 @@ def judge(
         run: folder with scores.
         queries: simulated in each replication; the usual number when None.
         replications: of each load; the usual number when None.
+        judges: test queries that judge quality; the usual number when None.
         out: folder for results.
         json: print JSON.
         quiet: no progress on standard error.
@@ -31,6 +39,7 @@ def judge(
     effort = ClaimEffort(
         num_queries=usual.num_queries if queries is None else queries,
         num_replications=usual.num_replications if replications is None else replications,
+        num_judges=usual.num_judges if judges is None else judges,
     )
     with reporting(quiet=quiet) as progress:
         claim = judge_claim(run, effort, progress)

@@ -22,6 +22,7 @@ def recpipe(
     queries: int | None = None,
     replications: int | None = None,
     samples: int | None = None,
+    judges: int | None = None,
     out: Annotated[Path, Parameter(alias="-o")] = Path("runs/reproduce-recpipe"),
     json: Annotated[bool, Parameter(negative="")] = False,
     quiet: Annotated[bool, Parameter(alias="-q", negative="")] = False,
@@ -37,11 +38,12 @@ def recpipe(
         all: every figure; about one and a half minutes of a core.
         claim: instead of figures, judge the claim of 3 times in latency and 6 times in throughput
             at equal NDCG, with the scores of this run folder (dlrm_small and dlrm_large); minutes.
-        queries: simulated in each replication of figures 12 to 14; 10,000 when not given, and 2,500
+        queries: simulated in each replication of figures 12 to 14; 10,000 when not given, and 1,500
             for the claim.
-        replications: of each load; 5 when not given, at least 2.
+        replications: of each load; 5 when not given, 3 for the claim, at least 2.
         samples: of the trace of figure 10c; 800,000 when not given, the published study had
             12,800,000.
+        judges: for the claim, test queries that judge quality; 300 when not given.
         out: folder for results and figures.
         json: print JSON.
         quiet: no progress on standard error.
@@ -54,7 +56,7 @@ def recpipe(
     if claim is not None:
         if figure or all:
             raise StudyError("--claim and figures are both asked for; run them one after the other")
-        return judge(claim, queries, replications, out, json=json, quiet=quiet)
+        return judge(claim, queries, replications, judges, out, json=json, quiet=quiet)
     figures = FIGURES if all else figure
     check_figures(figures)
     usual = Effort()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from recfunnel.core.arrays import BoolArray
+from recfunnel.core.errors import StudyError
 from recfunnel.core.pareto import is_efficient
 from recfunnel.core.progress import SILENT, Progress
 from recfunnel.core.results import Estimate
@@ -17,10 +18,13 @@ from recfunnel.plan.accel.evaluate import Priced, chip_of, picked, price, times_
 from recfunnel.plan.accel.filters import FilteredBook
 from recfunnel.plan.accel.problem import AccelPipeline, AccelProblem, AccelSpace, AccelTarget
 from recfunnel.plan.accel.result import AccelPoint, Exploration, StageDesign
-from recfunnel.plan.accel.space import all_designs, pipelines, policies_of
+from recfunnel.plan.accel.space import all_designs, cuts, divisions, pipelines, policies_of
 from recfunnel.plan.accel.store import Found, LoadFound, RankFound
 from recfunnel.simulate.accel_load import accel_load
 from recfunnel.workload.poisson import Poisson
+
+MOST_DESIGNS = 20_000_000
+"""Of a search; minutes of a core."""
 
 
 class AccelEffort(Value, frozen=True):
@@ -79,6 +83,25 @@ def groups_of(space: AccelSpace, of: Sequence[AccelPipeline]) -> list[Group]:
     ]
 
 
+def check_number(groups: Sequence[Group], space: AccelSpace) -> None:
+    """Refuse a space that would take hours.
+
+    Raises:
+        StudyError: more designs than `MOST_DESIGNS`.
+    """
+    number = sum(
+        len(cuts(len(group.pipeline.models), side, space.sub_array_sides))
+        * len(divisions(len(group.pipeline.models), rows, space.static_eighths))
+        for group in groups
+        for side, rows, _ in _chips(space)
+    )
+    if number > MOST_DESIGNS:
+        raise StudyError(
+            f"{number:,} designs, at most {MOST_DESIGNS:,} are gone through; give fewer stages, "
+            "keep-counts, sub-batches, policies, or sides"
+        )
+
+
 def explore(
     problem: AccelProblem,
     space: AccelSpace,
@@ -102,12 +125,17 @@ def explore(
 
     Returns:
         The front, or the bound that nothing meets.
+
+    Raises:
+        StudyError: more designs than `MOST_DESIGNS`.
     """
     found = Found(folder)
     every = pipelines(tuple(problem.models), space, problem.num_in, problem.num_answers)
+    groups = groups_of(space, every)
+    check_number(groups, space)
     bounds, num_designs = Bounds(target), 0
     candidates: list[Candidate] = []
-    for group in progress.track(groups_of(space, every), "designs of accelerators"):
+    for group in progress.track(groups, "designs of accelerators"):
         best, number = candidates_of(problem, space, group, _ranked(group, quality, found), bounds)
         candidates += best
         num_designs += number

@@ -105,11 +105,10 @@ def policies_of(num_stages: int, space: AccelSpace, sub_batches: int) -> list[tu
 def on_chip(policy: Policy, num_stages: int) -> tuple[Policy, ...]:
     """Policies of stages that filter on the chip.
 
-    Behind the last stage nobody waits for a quota, which would cut good answers where candidates
-    are not in random order: it answers by a running threshold, or globally.
+    Behind the last stage nobody waits for a sub-batch's share, and cutting by share would lose good
+    answers where candidates are not in random order: it answers by the threshold of all.
     """
-    last: Policy = "global" if policy == "global" else "running"
-    return (*(policy,) * (num_stages - 1), last)
+    return (*(policy,) * (num_stages - 1), "global")
 
 
 def all_designs(
