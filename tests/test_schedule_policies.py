@@ -1,14 +1,17 @@
 """The policies, each by what it promises."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
 from recfunnel.core.errors import StudyError
-from recfunnel.core.servable import PathMenu
+from recfunnel.core.servable import PathMenu, PathStation, ServablePath, ServiceTimes
 from recfunnel.schedule.base import SHED, Conditions, SchedulerSpec, schedulers
 from recfunnel.schedule.fixed import FixedPath
 from recfunnel.schedule.greedy import MostAccurateInTime
 from recfunnel.schedule.marginal_value import MarginalValue
+from recfunnel.schedule.service_table import ServiceTable
 from recfunnel.schedule.shedding import SheddingLate
 from recfunnel.schedule.switching import FastestOf
 from recfunnel.testing.scheduler import SchedulerContract, random_menu
@@ -236,3 +239,27 @@ def test_conditions_that_cannot_be_are_refused() -> None:
 def test_menus_of_the_contract_have_paths_of_two_stations() -> None:
     menus = [random_menu(np.random.default_rng(seed), 6) for seed in range(5)]
     assert any(len(p.stations) == 2 for menu in menus for p in menu.paths)
+
+
+def test_a_copy_of_the_table_shows_its_own_rows() -> None:
+    """Policies are solved once and copied for each run: arrays must follow the copy's row."""
+    only = ServablePath(
+        name="a",
+        quality=0.5,
+        stations=(
+            PathStation(
+                platform="cpu",
+                service=ServiceTimes(
+                    num_candidates=(1, 100), median_s=(0.001, 0.1), tail_s=(0.002, 0.2)
+                ),
+            ),
+        ),
+    )
+    table = ServiceTable(PathMenu(paths=(only,)), learning=0.1)
+    table.look(1)
+    copied = deepcopy(table)
+    copied.look(100)
+
+    assert copied.median_s.tolist() == [0.1]
+    assert copied.work_s.tolist() == [[0.1]]
+    assert table.median_s.tolist() == [0.001]

@@ -5,6 +5,7 @@ Letters: G grid points, K stations of all paths, P paths, D platforms.
 
 import math
 from bisect import bisect_right
+from typing import Any
 
 import numpy as np
 
@@ -48,11 +49,20 @@ class ServiceTable:
         self._ratios = np.ones(self._rows.shape[1])
         self._columns = [np.flatnonzero(self._path_of == path) for path in range(len(menu))]
         self._looked = 0  # the size that the row is of; 0 for none
-        num_paths, num_stations = len(menu), self._num_stations
+        self._see_row()
+
+    def _see_row(self) -> None:
+        """Make the arrays that callers read: parts of the one row that `look` fills."""
+        num_paths, num_stations = len(self._columns), self._num_stations
         self.median_s = self._row[:num_paths]
         self.tail_s = self._row[num_paths : 2 * num_paths]
         self.station_s = self._row[2 * num_paths : 2 * num_paths + num_stations]
         self.work_s = self._row[2 * num_paths + num_stations :].reshape(num_paths, -1)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy's arrays are parts of its own row, not copies of what they showed."""
+        self.__dict__.update(state)
+        self._see_row()
 
     def look(self, num_candidates: int) -> None:
         """Fill the arrays for a query of this size.
