@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -15,9 +15,12 @@ from recfunnel.serve import wire
 from recfunnel.serve.inference import read_request, response
 from recfunnel.serve.tensors import Tensor, read_tensor, written
 
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 SHAPES = arrays.array_shapes(max_dims=3, max_side=4)
 
 
+@PATIENT
 @given(
     st.one_of(
         arrays.arrays(np.int64, SHAPES),
@@ -123,12 +126,14 @@ def test_a_wrong_request_is_told_what_is_wrong(body: bytes, header: str | None, 
     assert words in str(found.value)
 
 
+@PATIENT
 @given(st.binary(max_size=200), st.none() | st.integers(0, 250).map(str))
 def test_no_bytes_make_it_fail_in_another_way(body: bytes, header: str | None) -> None:
     with pytest.raises((InvalidInput, msgspec.DecodeError)):
         read_request(body, header)
 
 
+@PATIENT
 @given(
     st.binary(max_size=64),
     arrays.array_shapes(max_dims=2, max_side=4),

@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recfunnel.core.errors import InvalidInput
 from recfunnel.serve.keys import UNKNOWN, Keys
 
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
+
+@PATIENT
 @given(st.lists(st.integers(-(2**62), 2**62), unique=True, min_size=1, max_size=40))
 def test_numbers_are_found_in_any_order(keys: list[int]) -> None:
     found = Keys("user", np.array(keys, np.int64), len(keys))
@@ -19,6 +22,7 @@ def test_numbers_are_found_in_any_order(keys: list[int]) -> None:
     assert found.row(stranger) == UNKNOWN
 
 
+@PATIENT
 @given(st.lists(st.text(max_size=6).filter(lambda t: "\x00" not in t), unique=True, min_size=1))
 def test_texts_are_found_and_longer_ones_are_not_cut(keys: list[str]) -> None:
     found = Keys("item", np.array(keys, np.str_), len(keys))

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import threadpoolctl
-
 from recfunnel.core.features import Features
 from recfunnel.core.pipeline import Path, base_name
 from recfunnel.runtime.base import LoadedModel, remarks_of
@@ -104,9 +102,6 @@ def load(deployment: Deployment, say: Callable[[str], None]) -> Loaded:
     """
     models = Models(deployment, say)
     paths = tuple(_load_path(point.path, models, deployment) for point in deployment.points)
-    most = max(s.num_threads for loaded in paths for s in loaded.path.mapping.stations)
-    # libraries that came with the models made thread pools of their own
-    threadpoolctl.threadpool_limits(most)
     return Loaded(paths, tuple(dict.fromkeys(models.remarks)))
 
 

@@ -13,6 +13,8 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
+import threadpoolctl
+
 from recfunnel.core.errors import RecfunnelError
 from recfunnel.runtime.placement import pin
 from recfunnel.serve.deployment import read_deployment
@@ -102,6 +104,9 @@ def run_worker(
     try:
         _, deployment = read_deployment(place).split(options.workers)
         ready = make_ready(deployment, control.send, options.warm_up_s)
+        stations = deployment.points[0].path.mapping.stations
+        # libraries that came with the models made thread pools of their own
+        threadpoolctl.threadpool_limits(max(station.num_threads for station in stations))
     except RecfunnelError as error:
         control.send(f"error: {error}")
         sys.exit(1)
